@@ -1,0 +1,106 @@
+"""The cell that a call becomes: what it needs, the imports, the call, how to use its result."""
+
+from __future__ import annotations
+
+import ast
+
+from gorilla_jupyter.record import ApiRecord, parse_call
+
+WELL_KNOWN_IMPORTS = {
+    "hub": "import tensorflow_hub as hub",
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "plt": "import matplotlib.pyplot as plt",
+    "tf": "import tensorflow as tf",
+}
+"""Import lines for names that documents use without importing them."""
+
+
+class CompositionError(ValueError):
+    """A call that no runnable cell can be made of; the message says what the document lacks."""
+
+
+def compose(record: ApiRecord, api_call: str) -> str:
+    """The cell for ``api_call``, after the document's own example where it has one.
+
+    :raises CompositionError: if the call does not parse, or nothing says what to import for it.
+    """
+    call = parse_call(api_call)
+    if call is None:
+        raise CompositionError(f"{api_call!r:.120} is not a Python call.")
+    body = _adapted_example(record, call) or _bare_cell(record, call)
+    return "\n".join((*_header(record), body))
+
+
+def _last_name(call: ast.Call) -> str:
+    """The last part of what is called: ``"load"`` of ``torch.hub.load(...)``."""
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def contains_call(tree: ast.AST, call: ast.Call) -> bool:
+    """Whether ``tree`` makes this very call."""
+    wanted = ast.dump(call)
+    return any(ast.dump(node) == wanted for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _header(record: ApiRecord) -> list[str]:
+    title = f"# {record.api_name} ({record.framework})"
+    needs = " ".join(record.python_environment_requirements)
+    lines = [title, f"# %pip install -q {needs}"] if needs else [title]
+    return [" ".join(line.split()) for line in lines]
+
+
+def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
+    try:
+        tree = ast.parse(record.example_code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if record.call is None:
+        return None
+    if contains_call(tree, call):
+        return record.example_code
+    documented = ast.dump(record.call)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for node in calls:
+        if ast.dump(node) == documented:
+            return _replaced(record.example_code, node, ast.unparse(call))
+    name = _last_name(call)
+    if ast.dump(call) == documented and any(_last_name(node) == name for node in calls):
+        # A document may show the call's full form in one place and its everyday use in the other.
+        return record.example_code
+    return None
+
+
+def _replaced(code: str, node: ast.expr, text: str) -> str:
+    lines = code.encode().splitlines(keepends=True)
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
+    end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
+    whole = b"".join(lines)
+    return (whole[:start] + text.encode() + whole[end:]).decode()
+
+
+def _bare_cell(record: ApiRecord, call: ast.Call) -> str:
+    root = ast.unparse(call.func).partition(".")[0]
+    imports = list(record.imports)
+    if not any(root in _bound(line) for line in imports):
+        imports.append(_import_for(root, record))
+    return "\n".join((*imports, "", f"result = {ast.unparse(call)}", "result"))
+
+
+def _bound(statement: str) -> set[str]:
+    node = ast.parse(statement).body[0]
+    assert isinstance(node, ast.Import | ast.ImportFrom)
+    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+
+
+def _import_for(root: str, record: ApiRecord) -> str:
+    if root in WELL_KNOWN_IMPORTS:
+        return WELL_KNOWN_IMPORTS[root]
+    if root == record.package:
+        return f"import {root}"
+    if record.package.isidentifier():
+        return f"from {record.package} import {root}  # assumed: the document does not say"
+    raise CompositionError(
+        f"The document of {record.api_name} does not say where '{root}' is imported from."
+    )

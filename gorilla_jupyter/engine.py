@@ -1,0 +1,140 @@
+"""Gorilla: retrieve, choose, verify, compose, in that order, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from gorilla_jupyter.answer import (
+    Answer,
+    Candidate,
+    CheckStatus,
+    Event,
+    Progress,
+    Proposal,
+    Request,
+    SearchResult,
+)
+from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.compose import CompositionError, compose
+from gorilla_jupyter.index.lexical import Entry
+from gorilla_jupyter.index.search import DocumentIndex
+from gorilla_jupyter.model.backend import DEFAULT_MODEL, Backend, load_backend
+from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.verify import verify
+
+NEAREST = 5
+"""How many documents an answer names beside its candidates."""
+
+
+class Gorilla:
+    """Turns sentences into verified API calls.
+
+    Nothing is read or loaded before the first question.
+
+    :param model: the model that requests use which name none.
+    """
+
+    def __init__(self, index: DocumentIndex | None = None, *, model: str = DEFAULT_MODEL) -> None:
+        self.index = index or DocumentIndex(CatalogStore())
+        self.model = model
+        self._backends: dict[str, Backend] = {}
+
+    def ask(self, instruction: str, **options: Any) -> Answer:
+        """Answer a sentence.
+
+        :param options: the other fields of :class:`gorilla_jupyter.answer.Request`.
+        :raises RequestError: if the sentence or an option cannot be read.
+        :raises ModelError: if there is no such model.
+        """
+        *_, answer = self.stream(Request(instruction, **options))
+        assert isinstance(answer, Answer)
+        return answer
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """Answer a request step by step: progress, the documents, each candidate, the answer."""
+        watch = _Watch()
+        backend = self._backend(request.model or self.model)
+        yield from self.index.refresh()
+        watch.lap("index")
+        found = self.index.search(request)
+        watch.lap("retrieve")
+        yield found
+        candidates: list[Candidate] = []
+        for proposal in backend.propose(request, found.documents):
+            candidate = _candidate(proposal)
+            if candidate is not None:
+                candidates.append(candidate)
+                yield candidate
+            if len(candidates) == request.candidates:
+                break
+        watch.lap("choose")
+        notices = found.notices
+        if not candidates and found.did_you_mean:
+            notices = (*notices, f"Did you mean: {found.did_you_mean}")
+        yield Answer(
+            instruction=request.instruction,
+            candidates=tuple(candidates),
+            nearest=found.documents[:NEAREST],
+            model=backend.name,
+            timings_ms=watch.laps,
+            notices=notices,
+        )
+
+    def search(self, text: str, *, limit: int = 10, **filters: str | None) -> SearchResult:
+        """The documents nearest to ``text``.
+
+        :param filters: ``framework``, ``domain`` or ``package`` words that documents must have.
+        :raises RequestError: if the text cannot be read.
+        """
+        return self.index.search(Request(text, documents=limit, **filters))  # type: ignore[arg-type]
+
+    def record(self, id: str) -> ApiRecord | None:
+        """The record of that id, or None."""
+        return self.index.record(id)
+
+    def entries(self) -> dict[str, Entry]:
+        """What is indexed, by catalog."""
+        return self.index.entries()
+
+    def refresh(self) -> Iterator[Progress]:
+        """Bring the index up to date; every question does so by itself."""
+        return self.index.refresh()
+
+    def _backend(self, name: str) -> Backend:
+        if name not in self._backends:
+            self._backends[name] = load_backend(name)
+        return self._backends[name]
+
+
+def _candidate(proposal: Proposal) -> Candidate | None:
+    """The verified candidate; None for one that is not documented or does not compile."""
+    record = proposal.record
+    try:
+        code = compose(record, proposal.api_call)
+    except CompositionError:
+        return None
+    candidate = Candidate(
+        record,
+        proposal.api_call,
+        proposal.explanation,
+        proposal.score,
+        code,
+        verify(record, proposal.api_call, code),
+    )
+    offered = all(
+        candidate.check(name).status is CheckStatus.PASSED for name in ("documented", "syntax")
+    )
+    return candidate if offered else None
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.laps[step] = round((now - self._last) * 1000, 2)
+        self._last = now

@@ -1,0 +1,336 @@
+"""The Whoosh index of the documents: BM25F over named fields. Nothing else knows Whoosh."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gorilla_jupyter.record import ApiRecord
+
+with warnings.catch_warnings():
+    # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
+    warnings.simplefilter("ignore", SyntaxWarning)
+    from whoosh import fields, highlight, index, query, scoring
+    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter
+    from whoosh.filedb.filestore import FileStorage, RamStorage
+    from whoosh.writing import SegmentWriter
+
+FORMAT = 1
+"""Raised with every change to the schema: an index of another format is left alone."""
+
+LOCK_SECONDS = 60.0
+"""How long to wait for another process that is writing."""
+
+BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
+
+STOP_WORDS = frozenset(
+    """a about after all also am an and any are as at be because been before being between both but
+    by can could did do does doing don for from get give given had has have he her here him his how
+    i if in into is it its just let like ll load make me my need needs no not now of on one or our
+    out over please re s she should show so some such t that the their them then there these they
+    this those through to too under up us use using ve very want wants was we were what when where
+    which while who whom why will with would you your""".split()
+)
+REQUEST_WORDS = frozenset(
+    """api apis call code find function help library model models package pretrained program recommend
+    script someone something suggest tool train trained way work works write""".split()
+)
+"""Words that most requests have and that tell no document from another."""
+
+_TOKENS = RegexTokenizer(r"[^\W_]+") | LowercaseFilter() | StopFilter(STOP_WORDS, minsize=1)
+_STEMS = _TOKENS | StemFilter()
+_CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+class IndexDamagedError(Exception):
+    """The index on disk cannot be read; rebuilding it from the catalogs mends it."""
+
+
+class IndexBusyError(Exception):
+    """Another process has been writing to the index for too long."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A record that matches; see :class:`gorilla_jupyter.answer.Document` for the fields."""
+
+    record: ApiRecord
+    score: float
+    coverage: float
+    highlight: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of a catalog it holds."""
+
+    digest: str
+    records: int
+    notices: tuple[str, ...]
+
+
+class _Stars(highlight.Formatter):  # type: ignore[misc]
+    def format_token(self, text: str, token: Any, replace: bool = False) -> str:
+        return f"**{highlight.get_text(text, token, replace)}**"
+
+
+def _schema() -> Any:
+    return fields.Schema(
+        catalog=fields.ID(stored=True),
+        manifest=fields.STORED,
+        id=fields.ID,
+        record=fields.STORED,
+        name=fields.TEXT(_STEMS),
+        task=fields.TEXT(_STEMS),
+        description=fields.TEXT(_STEMS),
+        call=fields.TEXT(_STEMS),
+        words=fields.TEXT(_TOKENS),
+        framework=fields.TEXT(_TOKENS),
+        domain=fields.TEXT(_TOKENS),
+        package=fields.ID,
+    )
+
+
+class LexicalIndex:
+    """Documents by catalog, searchable by words.
+
+    :param folder: where the index lies; None keeps it in memory. Whoosh unpickles what it finds
+        there, so the folder is made readable for its owner alone.
+    :raises IndexDamagedError: if what lies there is no readable index.
+    :raises OSError: if the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder / f"format-{FORMAT}" if folder else None
+        if self.folder is None:
+            self._index = RamStorage().create().create_index(_schema())
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            storage = FileStorage(str(self.folder))
+            with _reading():
+                if storage.index_exists():
+                    self._index = storage.open_index(schema=_schema())
+                else:
+                    self._index = storage.create_index(_schema())
+        self._searcher: Any = None
+
+    @staticmethod
+    def delete(folder: Path) -> None:
+        """Delete the index in ``folder``, damaged or not."""
+        shutil.rmtree(folder / f"format-{FORMAT}", ignore_errors=True)
+
+    def manifest(self) -> dict[str, Entry]:
+        """The catalogs that the index holds, by name."""
+        with self._fresh_searcher() as searcher:
+            return {
+                stored["catalog"]: Entry(
+                    stored["manifest"]["digest"],
+                    stored["manifest"]["records"],
+                    tuple(stored["manifest"]["notices"]),
+                )
+                for stored in searcher.documents()
+                if "manifest" in stored
+            }
+
+    @contextmanager
+    def writing(self) -> Iterator[IndexWriter]:
+        """All changes of the block at once, or none of them.
+
+        :raises IndexBusyError: if another process keeps the lock.
+        :raises OSError: if the disk is full or the folder read-only; nothing has changed then.
+        """
+        try:
+            with _reading():
+                writer = SegmentWriter(self._index, timeout=LOCK_SECONDS)
+        except index.LockError as error:
+            raise IndexBusyError(f"Another process has been indexing in {self.folder}.") from error
+        try:
+            yield IndexWriter(writer)
+            with _reading():
+                writer.commit()
+        except BaseException:
+            with suppress(Exception):
+                writer.cancel()
+            raise
+
+    def search(self, text: str, *, limit: int, filters: Mapping[str, str]) -> list[Hit]:
+        """The documents that share words with ``text``, best first.
+
+        :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
+        """
+        terms = _terms(text)
+        if not terms:
+            return []
+        with self._fresh_searcher() as searcher:
+            weights = _rarities(searcher, terms)
+            results = searcher.search(
+                query.Or(
+                    [
+                        query.Term(field, term, boost=boost)
+                        for term in terms
+                        for field, boost in BOOSTS.items()
+                    ]
+                ),
+                limit=limit,
+                filter=_filter(filters),
+                terms=True,
+            )
+            results.formatter = _Stars()
+            results.fragmenter = highlight.ContextFragmenter(maxchars=160, surround=60)
+            return [_hit(result, weights) for result in results]
+
+    def correction(self, text: str) -> str | None:
+        """``text`` with each word that no document has replaced by the likeliest one that some
+        have; None where there is nothing to mend."""
+        mended = text
+        with self._fresh_searcher() as searcher:
+            reader = searcher.reader()
+            corrector = reader.corrector("words")
+            for token in _TOKENS(text):
+                word = token.text
+                if len(word) < 4 or not word.isalpha() or _is_known(reader, word):
+                    continue
+                for distance in (1, 2):
+                    likely = corrector.suggest(word, limit=1, maxdist=distance, prefix=1)
+                    if likely:
+                        mended = re.sub(rf"\b{re.escape(word)}\b", likely[0], mended, flags=re.I)
+                        break
+        return mended if mended != text else None
+
+    def record(self, id: str) -> ApiRecord | None:
+        """The record of that id."""
+        with self._fresh_searcher() as searcher:
+            stored = searcher.document(id=id)
+            return _record(stored) if stored else None
+
+    @contextmanager
+    def _fresh_searcher(self) -> Iterator[Any]:
+        with _reading():
+            if self._searcher is None:
+                self._searcher = self._index.searcher(weighting=scoring.BM25F())
+            self._searcher = self._searcher.refresh()
+            yield self._searcher
+
+
+class IndexWriter:
+    """The changes that :meth:`LexicalIndex.writing` allows."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def remove(self, catalog: str) -> None:
+        """Drop a catalog's documents and its entry."""
+        self._writer.delete_by_term("catalog", catalog)
+
+    def add(self, record: ApiRecord) -> None:
+        arguments = " ".join(argument.name for argument in record.api_arguments)
+        name = f"{record.api_name} {record.framework}"
+        task = f"{record.domain} {record.functionality}"
+        description = " ".join((record.description, *record.questions))
+        self._writer.add_document(
+            catalog=record.source,
+            id=record.id,
+            record=json.dumps(record.to_json()),
+            name=_split_case(name),
+            task=task,
+            description=description,
+            call=_split_case(f"{record.api_call} {arguments}"),
+            words=f"{name} {task} {description}",
+            framework=record.framework,
+            domain=record.domain,
+            package=record.package.lower(),
+        )
+
+    def finish(self, catalog: str, entry: Entry) -> None:
+        """Note that the catalog is indexed as it is now."""
+        self._writer.add_document(
+            catalog=catalog,
+            manifest={
+                "digest": entry.digest,
+                "records": entry.records,
+                "notices": list(entry.notices),
+            },
+        )
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except index.LockError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
+        # Damaged files are unpickled and unpacked before they are checked: anything may come.
+        raise IndexDamagedError(f"The index cannot be read: {error!r}.") from error
+
+
+def _terms(text: str) -> list[str]:
+    stems = dict.fromkeys(token.text for token in _STEMS(_split_case(text)))
+    telling = [stem for stem in stems if stem not in _REQUEST_STEMS]
+    return telling or list(stems)
+
+
+_REQUEST_STEMS = frozenset(token.text for token in _STEMS(" ".join(sorted(REQUEST_WORDS))))
+
+
+def _split_case(text: str) -> str:
+    split = _CASE_BORDER.sub(" ", text)
+    return text if split == text else f"{text} {split}"
+
+
+def _rarities(searcher: Any, terms: list[str]) -> dict[str, float]:
+    # The inverse document frequency of a word, whichever field has it; unknown words weigh most.
+    reader = searcher.reader()
+    count = max(reader.doc_count(), 1)
+    return {
+        term: math.log(
+            1 + count / (1 + max(reader.doc_frequency(field, term) for field in BOOSTS))
+        )
+        for term in terms
+    }
+
+
+def _filter(filters: Mapping[str, str]) -> Any:
+    wanted = [
+        query.Term(field, word)
+        for field, text in filters.items()
+        for word in (
+            [text.strip().lower().replace("-", "_")]
+            if field == "package"
+            else [token.text for token in _TOKENS(text)]
+        )
+    ]
+    return query.And(wanted) if wanted else None
+
+
+def _hit(result: Any, weights: Mapping[str, float]) -> Hit:
+    record = _record(result)
+    matched = {term.decode() for _, term in result.matched_terms()}
+    return Hit(
+        record,
+        score=result.score,
+        coverage=sum(weights[term] for term in matched) / sum(weights.values()),
+        highlight=result.highlights("description", text=record.description, top=2)
+        or record.description,
+    )
+
+
+def _record(stored: Any) -> ApiRecord:
+    return ApiRecord.from_json(json.loads(stored["record"]), source=stored["catalog"])
+
+
+def _is_known(reader: Any, word: str) -> bool:
+    stem = next(iter(_STEMS(word)), None)
+    return ("words", word) in reader or any(
+        (field, stem.text) in reader for field in BOOSTS if stem is not None
+    )

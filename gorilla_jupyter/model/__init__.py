@@ -1,0 +1,1 @@
+"""Choosing among documents and writing the call."""
