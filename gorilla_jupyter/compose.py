@@ -73,7 +73,8 @@ def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
 
 def _replaced(code: str, node: ast.expr, text: str) -> str:
     lines = code.encode().splitlines(keepends=True)
-    assert node.end_lineno is not None and node.end_col_offset is not None
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
     start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
     end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
     whole = b"".join(lines)

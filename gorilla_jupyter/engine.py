@@ -90,9 +90,9 @@ class Gorilla:
         """
         return self.index.search(Request(text, documents=limit, **filters))  # type: ignore[arg-type]
 
-    def record(self, id: str) -> ApiRecord | None:
+    def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id, or None."""
-        return self.index.record(id)
+        return self.index.record(record_id)
 
     def entries(self) -> dict[str, Entry]:
         """What is indexed, by catalog."""

@@ -134,9 +134,7 @@ class ApiRecord:
             api_name=_required_text(value, "api_name"),
             api_call=_required_text(value, "api_call"),
             api_arguments=_arguments(value.get("api_arguments")),
-            python_environment_requirements=_requirements(
-                value, "python_environment_requirements"
-            ),
+            python_environment_requirements=_requirements(value, "python_environment_requirements"),
             example_code=_code(value.get("example_code")),
             performance=_performance(value.get("performance"), "performance"),
             description=_sentence(value, "description"),

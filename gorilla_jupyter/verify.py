@@ -262,12 +262,13 @@ def _bind(api_call: str, names: Mapping[str, Any]) -> Check:
 
 
 def _by_place(call: ast.Call) -> dict[int | str, ast.expr]:
-    return {**dict(enumerate(call.args)), **{word.arg or "**": word.value for word in call.keywords}}
+    return {
+        **dict(enumerate(call.args)),
+        **{word.arg or "**": word.value for word in call.keywords},
+    }
 
 
-def _may_be(
-    value: ast.expr, shown: ast.expr, argument: Argument | None, record: ApiRecord
-) -> bool:
+def _may_be(value: ast.expr, shown: ast.expr, argument: Argument | None, record: ApiRecord) -> bool:
     if ast.dump(value) == ast.dump(shown):
         return True
     return not _is_identity(shown, argument, record)

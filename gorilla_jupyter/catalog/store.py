@@ -145,7 +145,7 @@ def write_records(path: Path, records: Iterable[ApiRecord]) -> None:
                 file.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

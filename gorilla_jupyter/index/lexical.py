@@ -40,8 +40,8 @@ STOP_WORDS = frozenset(
     which while who whom why will with would you your""".split()
 )
 REQUEST_WORDS = frozenset(
-    """api apis call code find function help library model models package pretrained program recommend
-    script someone something suggest tool train trained way work works write""".split()
+    """api apis call code find function help library model models package pretrained program
+    recommend script someone something suggest tool train trained way work works write""".split()
 )
 """Words that most requests have and that tell no document from another."""
 
@@ -205,10 +205,10 @@ class LexicalIndex:
                         break
         return mended if mended != text else None
 
-    def record(self, id: str) -> ApiRecord | None:
+    def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id."""
         with self._fresh_searcher() as searcher:
-            stored = searcher.document(id=id)
+            stored = searcher.document(id=record_id)
             return _record(stored) if stored else None
 
     @contextmanager
@@ -293,9 +293,7 @@ def _rarities(searcher: Any, terms: list[str]) -> dict[str, float]:
     reader = searcher.reader()
     count = max(reader.doc_count(), 1)
     return {
-        term: math.log(
-            1 + count / (1 + max(reader.doc_frequency(field, term) for field in BOOSTS))
-        )
+        term: math.log(1 + count / (1 + max(reader.doc_frequency(field, term) for field in BOOSTS)))
         for term in terms
     }
 

@@ -83,9 +83,9 @@ class DocumentIndex:
 
         return self._read(find)
 
-    def record(self, id: str) -> ApiRecord | None:
+    def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id, or None."""
-        return self._read(lambda lexical: lexical.record(id))
+        return self._read(lambda lexical: lexical.record(record_id))
 
     def entries(self) -> dict[str, Entry]:
         """What is indexed, by catalog."""
@@ -131,9 +131,7 @@ class DocumentIndex:
 def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:
     indexed = {name: entry.digest for name, entry in lexical.manifest().items()}
     current = {name: catalog.digest for name, catalog in catalogs.items()}
-    return [
-        name for name in {**indexed, **current} if indexed.get(name) != current.get(name)
-    ]
+    return [name for name in {**indexed, **current} if indexed.get(name) != current.get(name)]
 
 
 def _write(writer: IndexWriter, work: list[tuple[str, Catalog | None]]) -> Iterator[Progress]:

@@ -1,0 +1,1 @@
+"""IPython: ``%gorilla`` and its companions."""

@@ -1,0 +1,174 @@
+"""How a kernel reaches its Jupyter server, and what answers where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from jupyter_core.paths import jupyter_runtime_dir
+
+from gorilla_jupyter.answer import Answer, Candidate, Event, Progress, Request, SearchResult
+
+if TYPE_CHECKING:
+    from gorilla_jupyter.engine import Gorilla
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 120.0
+
+
+class ServerRefusalError(Exception):
+    """The server answered that it will not do this; the message is its sentence."""
+
+
+class ServerGoneError(Exception):
+    """The server cannot be reached, stopped in mid-answer, or does not have the extension."""
+
+
+class Server:
+    """The gorilla extension of a Jupyter server.
+
+    :param url: the server's base URL.
+    :param token: its token; "" where none is needed.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"token {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=f"{self.url}/gorilla/",
+            headers=headers,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,
+        )
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """:raises ServerRefusalError: :raises ServerGoneError:"""
+        body = {name: value for name, value in request.to_json().items() if value is not None}
+        finished = False
+        try:
+            with self._http.stream("POST", "ask", json=body) as response:
+                if response.status_code != httpx.codes.OK:
+                    response.read()
+                    _raise_for(response)
+                for line in response.iter_lines():
+                    event = _event(json.loads(line))
+                    if event is not None:
+                        yield event
+                        finished = isinstance(event, Answer)
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            raise ServerGoneError(f"{self.url} stopped answering ({error}).") from error
+        if not finished:
+            raise ServerGoneError(f"{self.url} stopped answering in the middle.")
+
+    def search(self, text: str, limit: int) -> SearchResult:
+        """:raises ServerRefusalError: :raises ServerGoneError:"""
+        return SearchResult.from_json(self._get("search", {"q": text, "limit": limit}))
+
+    def status(self) -> Mapping[str, Any]:
+        """:raises ServerRefusalError: :raises ServerGoneError:"""
+        return self._get("status", {})
+
+    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            response = self._http.get(path, params=dict(query))
+            if response.status_code != httpx.codes.OK:
+                _raise_for(response)
+            value: dict[str, Any] = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise ServerGoneError(f"{self.url} does not answer ({error}).") from error
+        return value
+
+
+class Client:
+    """Asks the kernel's server, or the engine in this very process where there is no server.
+
+    :param url: the server to use; "" for the one that started this kernel.
+    """
+
+    def __init__(self, url: str = "") -> None:
+        self.server = find_server(url)
+        self._gorilla: Gorilla | None = None
+
+    @property
+    def gorilla(self) -> Gorilla:
+        """The engine in this process."""
+        if self._gorilla is None:
+            from gorilla_jupyter.engine import Gorilla
+
+            self._gorilla = Gorilla()
+        return self._gorilla
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """The events of the answer; a server that fails is replaced by the local engine.
+
+        :raises ServerRefusalError: if the server has a reason not to answer.
+        """
+        if self.server is None:
+            yield from self.gorilla.stream(request)
+            return
+        try:
+            yield from self.server.stream(request)
+        except ServerGoneError as error:
+            notice = f"{error} This kernel answered itself."
+            for event in self.gorilla.stream(request):
+                if isinstance(event, Answer):
+                    event = replace(event, notices=(notice, *event.notices))
+                yield event
+
+    def search(self, text: str, limit: int) -> SearchResult:
+        """:raises ServerRefusalError: if the server has a reason not to answer."""
+        if self.server is not None:
+            try:
+                return self.server.search(text, limit)
+            except ServerGoneError:
+                pass
+        return self.gorilla.search(text, limit=limit)
+
+
+def find_server(url: str = "") -> Server | None:
+    """The server at ``url``, or the one that started this kernel; None where there is neither."""
+    token = os.environ.get("GORILLA_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN") or ""
+    if url:
+        return Server(url, token)
+    parent = os.environ.get("JPY_PARENT_PID")
+    if parent is None:
+        return None
+    for path in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
+        try:
+            info = json.loads(path.read_text())
+            if str(info["pid"]) == parent:
+                return Server(info["url"], info["token"] or token)
+        except (OSError, ValueError, KeyError):
+            # Another server's file, half written or just gone.
+            continue
+    return None
+
+
+def _event(value: dict[str, Any]) -> Event | None:
+    match value["event"]:
+        case "progress":
+            return Progress(value["message"], value["done"], value["total"])
+        case "documents":
+            return SearchResult.from_json(value)
+        case "candidate":
+            return Candidate.from_json(value)
+        case "answer":
+            return Answer.from_json(value)
+        case "error":
+            raise ServerRefusalError(value["message"])
+    return None
+
+
+def _raise_for(response: httpx.Response) -> None:
+    try:
+        message = response.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"{response.status_code} {response.reason_phrase}"
+    if response.status_code == httpx.codes.NOT_FOUND or not isinstance(message, str):
+        raise ServerGoneError(f"{response.url} has no gorilla extension.")
+    raise ServerRefusalError(message)
