@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import os

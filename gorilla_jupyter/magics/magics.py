@@ -183,7 +183,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics with ``shell``, and their settings with ``%config``."""
     magics = GorillaMagics(shell)
     shell.register_magics(magics)
-    shell.configurables.append(magics)
+    shell.configurables.append(magics)  # type: ignore[arg-type]
 
 
 def unload(shell: InteractiveShell) -> None:
