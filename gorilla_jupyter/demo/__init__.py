@@ -1,0 +1,1 @@
+"""The quickstart notebook, and how it is shown."""

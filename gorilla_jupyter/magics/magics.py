@@ -139,8 +139,8 @@ class GorillaMagics(Magics):
     def _ask(self, request: Request) -> Answer:
         from gorilla_jupyter.answer import Answer, Progress
         from gorilla_jupyter.magics.client import ServerRefusalError
-        from gorilla_jupyter.magics.display import ProgressBar
         from gorilla_jupyter.model.backend import ModelError
+        from gorilla_jupyter.progress_bar import ProgressBar
         from gorilla_jupyter.verify import verify_here
 
         answer = None

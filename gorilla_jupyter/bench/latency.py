@@ -1,0 +1,168 @@
+"""What start-up and questions cost, against Jupyter's own start-up in the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gorilla_jupyter import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+REPETITIONS = 9
+
+SENTENCES = (
+    "load a TTS model",
+    "write down what is said in an interview recording",
+    "tell whether customers like our new product from their comments",
+    "find people and bicycles in street photos",
+    "translate product descriptions from English into French",
+    "give me a summary of a long newspaper article",
+    "cut the background out of a portrait",
+    "answer questions about a scanned invoice",
+    "paint a picture from a description",
+    "which action is shown in a short video clip",
+    "estimate the distance of things in a single photo",
+    "group similar support tickets by their meaning",
+    "find names of persons and places in a text",
+    "predict house prices from a table",
+    "separate the speakers in a recorded conversation",
+    "recognise handwritten digits",
+    "a small image classifier that runs on a phone",
+    "fill in the missing word of a sentence",
+    "train nothing, just label texts with my own topics",
+    "detect when somebody speaks in an audio stream",
+)
+"""What people ask, to measure how long an answer takes; the answers are not judged here."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity.
+
+    :ivar limit: the most that it may be; None where it only is a yardstick.
+    """
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+
+def run(results: Path) -> None:
+    """Measure, print the table, and write ``latency.json`` into the folder ``results``."""
+    figures = measure()
+    print(f"{'':44}{'measured':>14}{'limit':>12}")
+    for figure in figures:
+        limit = "" if figure.limit is None else f"{figure.limit:g} {figure.unit}"
+        print(f"{figure.name:44}{f'{figure.value:.3g} {figure.unit}':>14}{limit:>12}")
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / "latency.json"
+    path.write_text(
+        json.dumps(
+            {
+                "command": "jupyter gorilla bench latency",
+                "date": datetime.now(UTC).date().isoformat(),
+                "version": __version__,
+                "machine": f"{platform.platform()}, {os.cpu_count()} cores, "
+                f"Python {platform.python_version()}",
+                "figures": [asdict(figure) for figure in figures],
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    print(f"\nWritten to {path}")
+
+
+def measure() -> list[Figure]:
+    """The figures, medians over several repetitions that alternate with their yardstick."""
+    ours, jupyter = _alternate(
+        lambda: _import_seconds("gorilla_jupyter"), lambda: _import_seconds("jupyter_server")
+    )
+    with_extension, without = _alternate(
+        lambda: _start_seconds(enabled=True), lambda: _start_seconds(enabled=False)
+    )
+    first, warm, memory = _ask_seconds()
+    median = statistics.median(warm)
+    return [
+        Figure("import jupyter_server", jupyter, "s"),
+        Figure("import gorilla_jupyter / jupyter_server", ours / jupyter, "", 0.25),
+        Figure("start of a Jupyter server", without, "s"),
+        Figure("start with the extension / without", with_extension / without, "", 1.05),
+        Figure("first ask, index built on the way", first, "s", 5),
+        Figure("first ask / import jupyter_server", first / jupyter, ""),
+        Figure("warm ask, median", median * 1000, "ms", 100),
+        Figure("warm ask, 95th percentile", statistics.quantiles(warm, n=20)[-1] * 1000, "ms"),
+        Figure("warm ask, median / import jupyter_server", median / jupyter, ""),
+        Figure("memory of the worker", memory / 1e6, "MB", 200),
+    ]
+
+
+def _alternate(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:
+    pairs = [(one(), other()) for _ in range(REPETITIONS)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def _import_seconds(module: str) -> float:
+    code = f"import time; start = time.perf_counter(); import {module}; "
+    code += "print(time.perf_counter() - start)"
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _start_seconds(*, enabled: bool) -> float:
+    from gorilla_jupyter.demo.session import JupyterServer
+
+    start = time.perf_counter()
+    with JupyterServer(f"--ServerApp.jpserver_extensions=gorilla_jupyter={enabled}"):
+        return time.perf_counter() - start
+
+
+def _ask_seconds() -> tuple[float, list[float], int]:
+    from gorilla_jupyter.demo.session import JupyterServer
+
+    with _empty_home(), JupyterServer() as server:
+        first = _timed_ask(server.http, SENTENCES[0])
+        warm = [_timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
+        memory = server.http.get("gorilla/status").json()["worker"]["memory_bytes"]
+    return first, warm, memory
+
+
+def _timed_ask(http: httpx.Client, sentence: str) -> float:
+    start = time.perf_counter()
+    response = http.post("gorilla/ask", json={"instruction": sentence})
+    seconds = time.perf_counter() - start
+    last = json.loads(response.raise_for_status().text.splitlines()[-1])
+    if last["event"] != "answer":
+        raise RuntimeError(f"The server did not answer: {last}")
+    return seconds
+
+
+@contextmanager
+def _empty_home() -> Iterator[None]:
+    """As right after an installation: nothing indexed, no catalog of the user's."""
+    before = os.environ.get("GORILLA_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GORILLA_HOME"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["GORILLA_HOME"]
+            if before is not None:
+                os.environ["GORILLA_HOME"] = before

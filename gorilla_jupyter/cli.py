@@ -1,0 +1,173 @@
+"""``jupyter gorilla``: the engine in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gorilla_jupyter import __version__
+
+if TYPE_CHECKING:
+    from gorilla_jupyter.engine import Gorilla
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, or 1 where it could not do its work."""
+    from gorilla_jupyter.answer import RequestError
+    from gorilla_jupyter.catalog.store import CatalogError
+    from gorilla_jupyter.model.backend import ModelError
+
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (CatalogError, ModelError, RequestError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jupyter gorilla", description="One sentence in, one verified API call out, offline."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="turn a sentence into a verified API call")
+    ask.add_argument("text", nargs="+", help="what you want, in a sentence")
+    ask.add_argument("--json", action="store_true", help="print the answer as JSON")
+    ask.add_argument("-n", "--candidates", type=int, default=3, help="how many answers (3)")
+    ask.set_defaults(run=_ask)
+
+    search = commands.add_parser("search", help="search the API documentation")
+    search.add_argument("text", nargs="+", help="what to look for")
+    search.add_argument("--json", action="store_true", help="print the documents as JSON")
+    search.add_argument("-k", "--documents", type=int, default=10, help="how many (10)")
+    search.set_defaults(run=_search)
+
+    catalog = commands.add_parser("catalog", help="see and change what is known")
+    actions = catalog.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list the catalogs")
+    listing.set_defaults(run=_catalog_list)
+    add = actions.add_parser("add", help="add the APIs of a JSON or JSONL file")
+    add.add_argument("file", type=Path)
+    add.set_defaults(run=_catalog_add)
+    remove = actions.add_parser("remove", help="remove one of your catalogs")
+    remove.add_argument("name")
+    remove.set_defaults(run=_catalog_remove)
+
+    doctor = commands.add_parser(
+        "doctor", help="tell what is there, what is missing, what mends it"
+    )
+    doctor.set_defaults(run=_doctor)
+
+    demo = commands.add_parser("demo", help="open JupyterLab on a quickstart notebook")
+    demo.add_argument(
+        "--headless", action="store_true", help="run it without a browser and print each cell"
+    )
+    demo.set_defaults(run=_demo)
+
+    bench = commands.add_parser("bench", help="measure this machine")
+    benchmarks = bench.add_subparsers(required=True, metavar="BENCHMARK")
+    latency = benchmarks.add_parser("latency", help="what start-up and questions cost")
+    latency.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    latency.set_defaults(run=_bench_latency)
+    return parser
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.magics.render import answer_text
+    from gorilla_jupyter.verify import verify_here
+
+    answer = _gorilla().ask(" ".join(options.text), candidates=options.candidates)
+    answer = verify_here(answer)
+    print(_json(answer.to_json()) if options.json else answer_text(answer, inserted=None))
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.magics.render import documents_text
+
+    result = _gorilla().search(" ".join(options.text), limit=options.documents)
+    print(_json(result.to_json()) if options.json else documents_text(result))
+    return 0
+
+
+def _catalog_list(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.store import CatalogStore
+
+    store = CatalogStore()
+    for catalog in store.catalogs():
+        reading = catalog.read()
+        kind = "shipped" if catalog.builtin else "yours"
+        print(f"{catalog.name:24}{len(reading.records):6} records  {kind:8} {catalog.path}")
+        _print_problems(reading.refusals)
+    return 0
+
+
+def _catalog_add(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.store import CatalogStore
+
+    addition = CatalogStore().add(options.file)
+    verb = "Replaced" if addition.replaced else "Added"
+    print(f"{verb} the catalog '{addition.name}': {len(addition.reading.records)} records.")
+    _print_problems(addition.reading.refusals)
+    return 1 if addition.reading.refusals else 0
+
+
+def _catalog_remove(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.store import CatalogStore
+
+    CatalogStore().remove(options.name)
+    print(f"Removed the catalog '{options.name}'.")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.healthy for finding in findings) else 1
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.demo import quickstart
+
+    return quickstart.run_headless() if options.headless else quickstart.open_in_browser()
+
+
+def _bench_latency(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import latency
+
+    latency.run(options.results)
+    return 0
+
+
+def _gorilla() -> Gorilla:
+    """The engine, its index brought up to date with a bar on standard error."""
+    from gorilla_jupyter.engine import Gorilla
+    from gorilla_jupyter.progress_bar import ProgressBar
+
+    gorilla = Gorilla()
+    with ProgressBar() as bar:
+        for progress in gorilla.refresh():
+            bar.show(progress)
+    return gorilla
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _print_problems(problems: Iterable[object]) -> None:
+    for problem in problems:
+        print(f"  {problem}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

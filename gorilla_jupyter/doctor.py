@@ -1,0 +1,152 @@
+"""What is installed, what answers, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_config_path, jupyter_path
+
+from gorilla_jupyter.catalog.files import CatalogFileError
+from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.index.search import index_folder
+from gorilla_jupyter.model.backend import DEFAULT_MODEL
+
+REINSTALL = "pip install --force-reinstall --no-deps gorilla-jupyter"
+OPTIONAL = {
+    "torch": "pip install 'gorilla-jupyter[torch]'",
+    "transformers": "pip install 'gorilla-jupyter[torch]'",
+    "onnxruntime-gpu": "pip install 'gorilla-jupyter[gpu]'",
+}
+REQUIRED = ("gorilla-jupyter", "jupyterlab", "jupyter-server", "ipykernel", "ipywidgets", "whoosh")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    :ivar mend: the command or the step that puts it right; "" where nothing is wrong.
+    """
+
+    subject: str
+    healthy: bool
+    sentence: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        mark = "ok " if self.healthy else "NO "
+        mend = f"\n       to mend it: {self.mend}" if self.mend else ""
+        return f"{mark} {self.subject}: {self.sentence}{mend}"
+
+
+def examine() -> list[Finding]:
+    """Look at everything, from the interpreter to the index."""
+    return [
+        Finding("Python", True, f"{platform.python_version()} on {platform.platform()}"),
+        *_packages(),
+        _onnxruntime(),
+        _shared_file(
+            "Server extension",
+            jupyter_config_path(),
+            Path("jupyter_server_config.d/gorilla_jupyter.json"),
+        ),
+        _shared_file(
+            "JupyterLab extension",
+            jupyter_path("labextensions"),
+            Path("gorilla-jupyter/package.json"),
+        ),
+        _shared_file("Kernel", jupyter_path("kernels"), Path("gorilla/kernel.json")),
+        *_servers(),
+        Finding("Model", True, f"'{DEFAULT_MODEL}', part of this package"),
+        *_catalogs(),
+        _writable("Catalog folder", CatalogStore().folder),
+        _writable("Index folder", index_folder()),
+    ]
+
+
+def _packages() -> Iterator[Finding]:
+    for name in REQUIRED:
+        try:
+            yield Finding(name, True, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, False, "not installed", f"pip install {name}")
+    for name, command in OPTIONAL.items():
+        try:
+            yield Finding(name, True, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, True, f"not installed; only larger models need it ({command})")
+
+
+def _onnxruntime() -> Finding:
+    found = importlib.metadata.packages_distributions().get("onnxruntime", [])
+    if len(set(found)) > 1:
+        return Finding(
+            "onnxruntime",
+            False,
+            f"{' and '.join(sorted(set(found)))} overwrite each other's files",
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'gorilla-jupyter[gpu]'",
+        )
+    return Finding("onnxruntime", True, found[0] if found else "not installed, not needed")
+
+
+def _shared_file(subject: str, folders: list[str], file: Path) -> Finding:
+    for folder in folders:
+        path = Path(folder) / file
+        if path.is_file():
+            return Finding(subject, True, str(path))
+    return Finding(subject, False, f"{file} is in none of Jupyter's folders", REINSTALL)
+
+
+def _servers() -> Iterator[Finding]:
+    import httpx
+    from jupyter_server.serverapp import list_running_servers
+
+    none = True
+    for info in list_running_servers():
+        none = False
+        url = info["url"]
+        headers = {"Authorization": f"token {info['token']}"}
+        try:
+            response = httpx.get(
+                f"{url}gorilla/status", headers=headers, timeout=5, trust_env=False
+            )
+            status = response.raise_for_status().json()
+        except (httpx.HTTPError, ValueError):
+            yield Finding(
+                "Server", False, f"{url} does not have the extension", "restart that server"
+            )
+        else:
+            worker = status["worker"]["state"]
+            yield Finding("Server", True, f"{url} model '{status['model']}', worker {worker}")
+    if none:
+        yield Finding("Server", True, "none is running; kernels and terminals answer themselves")
+
+
+def _catalogs() -> Iterator[Finding]:
+    for catalog in CatalogStore().catalogs():
+        subject = f"Catalog {catalog.name}"
+        try:
+            reading = catalog.read()
+        except CatalogFileError as error:
+            yield Finding(subject, False, str(error), f"mend or remove {catalog.path}")
+            continue
+        faults = "".join(f"\n       {refusal}" for refusal in reading.refusals)
+        yield Finding(
+            subject,
+            not reading.refusals,
+            f"{len(reading.records)} records{faults}",
+            f"correct these lines in {catalog.path}" if faults else "",
+        )
+
+
+def _writable(subject: str, folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK):
+        return Finding(subject, True, str(folder))
+    return Finding(
+        subject, False, f"{folder} cannot be written", "set GORILLA_HOME to a folder of your own"
+    )

@@ -1,0 +1,36 @@
+"""The progress of the engine as a bar: a widget in notebooks, text in terminals."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from gorilla_jupyter.answer import Progress
+
+
+class ProgressBar:
+    """A bar that appears with the first progress and goes away at the end of the block."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def show(self, progress: Progress) -> None:
+        if self._bar is None:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=progress.total or None, unit=" records", leave=False)
+        self._bar.total = progress.total or None
+        self._bar.n = progress.done
+        self._bar.set_description(progress.message)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

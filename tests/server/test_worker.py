@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.server.worker import Worker
+
+
+class Output(io.StringIO):
+    """Keeps the messages and tells somebody of each."""
+
+    def __init__(self, on_message: Callable[[Any], None] = lambda message: None) -> None:
+        super().__init__()
+        self._on_message = on_message
+
+    def write(self, text: str) -> int:
+        length = super().write(text)
+        self._on_message(json.loads(text))
+        return length
+
+    @property
+    def messages(self) -> list[Any]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+def run(*requests: dict[str, Any], gorilla: Gorilla | None = None) -> list[Any]:
+    output = Output()
+    worker = Worker(gorilla or Gorilla(), output)
+    worker.read(json.dumps(request).encode() for request in requests)
+    worker.run()
+    return output.messages
+
+
+def request(kind: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": kind, "kind": kind, "arguments": arguments}
+
+
+def test_an_ask_yields_the_engines_events_and_an_end() -> None:
+    *messages, end = run(request("ask", instruction="load a TTS model", candidates=1))
+    names = [message["event"]["event"] for message in messages]
+    assert list(dict.fromkeys(names)) == ["progress", "documents", "candidate", "answer"]
+    assert end["end"] == "done"
+    assert all(message["id"] == "ask" for message in (*messages, end))
+
+
+def test_the_catalogs_are_told_when_they_may_have_changed(
+    catalog: Callable[[int], None],
+) -> None:
+    gorilla = Gorilla()
+    first = run(request("index"), gorilla=gorilla)[-1]
+    assert "widgets" not in first["catalogs"]
+    catalog(3)
+    after = run(request("index"), gorilla=gorilla)[-1]
+    assert after["catalogs"]["widgets"] == {"records": 3, "notices": []}
+    twice = run(request("index"), request("index"), gorilla=gorilla)
+    assert "catalogs" not in twice[-1]
+
+
+def test_a_search_and_the_record_that_it_found() -> None:
+    gorilla = Gorilla()
+    *_, search, _ = run(request("search", text="speech", limit=1), gorilla=gorilla)
+    (document,) = search["event"]["documents"]
+    record, _ = run(request("record", id=document["id"]), gorilla=gorilla)
+    place = {name: document[name] for name in ("id", "source", "package")}
+    assert record["event"] == {"event": "record", **place, **document["record"]}
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "words"),
+    [
+        (request("record", id="nothing"), 404, "no record 'nothing'"),
+        (request("ask", instruction="load", model="none"), 503, "no model 'none'"),
+        (request("ask", instruction=" "), 400, "empty"),
+        (request("dance"), 500, "dance"),
+    ],
+)
+def test_a_request_that_fails_leaves_the_next_one_alone(
+    bad: dict[str, Any], status: int, words: str
+) -> None:
+    messages = run(bad, {**request("index"), "id": "next"})
+    (end,) = (message for message in messages if message["id"] == bad["id"] and "end" in message)
+    assert (end["end"], end["status"]) == ("failed", status)
+    assert words in end["message"]
+    assert messages[-1]["id"] == "next"
+    assert messages[-1]["end"] == "done"
+
+
+def test_cancelling_stops_that_request_and_no_other(catalog: Callable[[int], None]) -> None:
+    catalog(300)
+
+    def cancel_indexing(message: Any) -> None:
+        if message.get("event", {}).get("done"):
+            worker.read([b'{"cancel": "index"}'])
+
+    output = Output(cancel_indexing)
+    worker = Worker(Gorilla(), output)
+    worker.read([json.dumps(request("index")).encode()])
+    worker.run()
+    assert output.messages[-1] == {"id": "index", "end": "cancelled"}
+    assert run(request("search", text="widgets", limit=1))[-2]["event"]["documents"]
+
+
+def test_what_a_library_prints_is_no_event() -> None:
+    code = (
+        "import sys, gorilla_jupyter.server.worker as worker\n"
+        "from gorilla_jupyter.engine import Gorilla\n"
+        "refresh = Gorilla.refresh\n"
+        "Gorilla.refresh = lambda self: print('noise') or refresh(self)\n"
+        "sys.argv[1:] = ['--model', 'embedded']\n"
+        "worker.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(request("index")) + "\n")
+        process.stdin.flush()
+        while "end" not in (message := json.loads(process.stdout.readline())):
+            assert message["event"]["event"] == "progress"
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
