@@ -54,13 +54,13 @@ def _notebook() -> dict[str, object]:
 
 def _ask(page: Page) -> None:
     page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()
-    page.keyboard.press("Control+B")  # the file browser away
     page.locator(".jp-Cell .cm-content").first.click()
     page.keyboard.press("Shift+Enter")
-    page.keyboard.press("Shift+Enter")
-    page.locator(".gorilla summary").first.wait_for()
+    page.keyboard.press("Control+Enter")
     page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for()
+    page.locator(".jp-SideBar.jp-mod-left .lm-mod-current").click()  # the file browser away
     page.mouse.move(600, 740)
+    page.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import ast
 
-from gorilla_jupyter.record import ApiRecord, parse_call
+from gorilla_jupyter.record import (
+    ApiRecord,
+    calls_of,
+    contains_call,
+    last_name,
+    parse_call,
+    parse_code,
+    pip_argument,
+    pip_requirement,
+    shows_call,
+)
 
 WELL_KNOWN_IMPORTS = {
     "hub": "import tensorflow_hub as hub",
@@ -32,43 +42,35 @@ def compose(record: ApiRecord, api_call: str) -> str:
     return "\n".join((*_header(record), body))
 
 
-def _last_name(call: ast.Call) -> str:
-    """The last part of what is called: ``"load"`` of ``torch.hub.load(...)``."""
-    return ast.unparse(call.func).rpartition(".")[2]
-
-
-def contains_call(tree: ast.AST, call: ast.Call) -> bool:
-    """Whether ``tree`` makes this very call."""
-    wanted = ast.dump(call)
-    return any(ast.dump(node) == wanted for node in ast.walk(tree) if isinstance(node, ast.Call))
-
-
 def _header(record: ApiRecord) -> list[str]:
-    title = f"# {record.api_name} ({record.framework})"
-    needs = " ".join(record.python_environment_requirements)
-    lines = [title, f"# %pip install -q {needs}"] if needs else [title]
+    lines = [f"# {record.api_name} ({record.framework})"]
+    requirements = map(pip_requirement, record.python_environment_requirements)
+    if needs := [pip_argument(requirement) for requirement in requirements if requirement]:
+        lines.append(f"# %pip install -q {' '.join(needs)}")
     return [" ".join(line.split()) for line in lines]
 
 
 def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
-    try:
-        tree = ast.parse(record.example_code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if record.call is None:
+    tree = parse_code(record.example_code)
+    if tree is None or record.call is None:
         return None
     if contains_call(tree, call):
         return record.example_code
     documented = ast.dump(record.call)
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for node in calls:
+    for node in calls_of(tree, last_name(record.call)):
         if ast.dump(node) == documented:
-            return _replaced(record.example_code, node, ast.unparse(call))
-    name = _last_name(call)
-    if ast.dump(call) == documented and any(_last_name(node) == name for node in calls):
+            adapted = _replaced(record.example_code, node, ast.unparse(call))
+            # Within an f-string, Python up to 3.11 does not tell where a call stands.
+            return adapted if _makes(adapted, call) else None
+    if ast.dump(call) == documented and shows_call(tree, call):
         # A document may show the call's full form in one place and its everyday use in the other.
         return record.example_code
     return None
+
+
+def _makes(code: str, call: ast.Call) -> bool:
+    tree = parse_code(code)
+    return tree is not None and contains_call(tree, call)
 
 
 def _replaced(code: str, node: ast.expr, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.index.lexical import Entry
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, Backend, load_backend
-from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.verify import verify
 
 NEAREST = 5
@@ -62,9 +63,12 @@ class Gorilla:
         watch.lap("retrieve")
         yield found
         candidates: list[Candidate] = []
+        records = [document.record for document in found.documents]
+        calls: set[str] = set()
         for proposal in backend.propose(request, found.documents):
-            candidate = _candidate(proposal)
-            if candidate is not None:
+            candidate = _candidate(proposal) if proposal.record in records else None
+            if candidate is not None and (call := _plain_form(candidate)) not in calls:
+                calls.add(call)
                 candidates.append(candidate)
                 yield candidate
             if len(candidates) == request.candidates:
@@ -127,6 +131,11 @@ def _candidate(proposal: Proposal) -> Candidate | None:
         candidate.check(name).status is CheckStatus.PASSED for name in ("documented", "syntax")
     )
     return candidate if offered else None
+
+
+def _plain_form(candidate: Candidate) -> str:
+    call = parse_call(candidate.api_call)
+    return ast.dump(call) if call else candidate.api_call
 
 
 class _Watch:

@@ -5,13 +5,38 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 ABSENT = frozenset({"", "n/a", "none", "null"})
 """What people write into a field that has nothing to say."""
+
+DISTRIBUTION_ALIASES: Mapping[str, str] = {
+    "cv2": "opencv-python",
+    "pil": "pillow",
+    "pytorch": "torch",
+    "sklearn": "scikit-learn",
+}
+"""Names that documents use for a requirement, and the distributions that they mean."""
+
+MODULES: Mapping[str, str] = {
+    "beautifulsoup4": "bs4",
+    "opencv-python": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
+"""Distributions whose module has another name."""
+
+MAX_DEPTH = 100
+"""How deep the syntax tree of a call or an example may be: people's code stays far below."""
 
 
 class RecordError(ValueError):
@@ -96,6 +121,8 @@ class ApiRecord:
         used = {node.id for node in ast.walk(self.call) if isinstance(node, ast.Name)}
         statements = []
         for node in _import_nodes(self.example_code):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                continue
             node.names = [alias for alias in node.names if _bound_name(alias) in used]
             if node.names:
                 statements.append(ast.unparse(node))
@@ -111,8 +138,9 @@ class ApiRecord:
                     if _bound_name(alias) == root:
                         module = node.module if isinstance(node, ast.ImportFrom) else alias.name
                         return (module or "").partition(".")[0]
-        for requirement in self.python_environment_requirements:
-            return distribution_name(requirement).replace("-", "_")
+        for text in self.python_environment_requirements:
+            if requirement := pip_requirement(text):
+                return module_name(requirement.name)
         return ""
 
     @classmethod
@@ -125,7 +153,7 @@ class ApiRecord:
             raise RecordError("record", "a JSON object", value)
         if "api_data" in value:
             return cls.from_json(value["api_data"], source=source)
-        if "user_name" in value:
+        if "user_name" in value or ("env_requirements" in value and "domain" not in value):
             return cls._from_api_zoo(value, source)
         return cls(
             domain=_required_text(value, "domain"),
@@ -195,14 +223,64 @@ class ApiRecord:
 
 def parse_call(text: str) -> ast.Call | None:
     """The call in ``text``, an expression or an assignment; None where there is none."""
+    tree = parse_code(text.strip())
+    if tree is None or len(tree.body) != 1:
+        return None
+    statement = tree.body[0]
+    if not isinstance(statement, ast.Expr | ast.Assign) or not isinstance(
+        statement.value, ast.Call
+    ):
+        return None
+    if isinstance(statement, ast.Assign) and not all(map(_is_plain_target, statement.targets)):
+        return None
+    return statement.value
+
+
+def parse_code(text: str) -> ast.Module | None:
+    """The syntax tree of ``text``; None for what is not Python or is nested absurdly deep."""
     try:
-        statements = ast.parse(text.strip()).body
+        with warnings.catch_warnings():
+            # Python's remarks on a document's style would go to a person who did not write it.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    if len(statements) != 1 or not isinstance(statements[0], ast.Expr | ast.Assign):
-        return None
-    value = statements[0].value
-    return value if isinstance(value, ast.Call) else None
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return tree
+    return None
+
+
+def calls_of(tree: ast.AST, name: str) -> Iterator[ast.Call]:
+    """The calls in ``tree`` of a function or method of that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and last_name(node) == name:
+            yield node
+
+
+def contains_call(tree: ast.AST, call: ast.Call) -> bool:
+    """Whether ``tree`` makes this very call."""
+    wanted = ast.dump(call)
+    return any(ast.dump(found) == wanted for found in calls_of(tree, last_name(call)))
+
+
+def shows_call(tree: ast.AST, call: ast.Call) -> bool:
+    """Whether ``tree`` makes this call, be it in another form: ``model.chat(messages)`` for
+    ``chat(messages, verbose=True)``. Whatever text the call holds, such as the name of a model,
+    must be there too."""
+    if contains_call(tree, call):
+        return True
+    named = any(True for _ in calls_of(tree, last_name(call)))
+    return named and _texts(call) <= _texts(tree)
+
+
+def last_name(call: ast.Call) -> str:
+    """The last part of what is called: ``"load"`` of ``torch.hub.load(...)``."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def distribution_name(requirement: str) -> str:
@@ -211,17 +289,57 @@ def distribution_name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
 
 
-def _import_nodes(code: str) -> list[ast.Import | ast.ImportFrom]:
+def module_name(distribution: str) -> str:
+    """What is imported of a distribution, as far as that can be told from its name."""
+    name = distribution_name(distribution)
+    return MODULES.get(name, name.replace("-", "_"))
+
+
+def pip_requirement(text: str) -> Requirement | None:
+    """A requirement as documents write it, as pip understands it; None where it names nothing that
+    pip would install by name."""
     try:
-        nodes: list[ast.AST] = list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        named = re.fullmatch(r"\s*([A-Za-z0-9][\w.-]*)\s+v?\d[\w.+]*\s*", text, re.ASCII)
+        if named is None:
+            return None
+        requirement = Requirement(distribution_name(named.group(1)))
+    alias = DISTRIBUTION_ALIASES.get(distribution_name(requirement.name))
+    requirement.name = alias or requirement.name
+    by_text = any(specifier.operator == "===" for specifier in requirement.specifier)
+    if requirement.url or by_text or requirement.name.lower() == "python":
+        return None
+    return requirement
+
+
+def pip_argument(requirement: Requirement) -> str:
+    """``requirement`` as a word of a pip command line, in any shell."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    text = f"{requirement.name}{extras}{requirement.specifier}"
+    return text if text == requirement.name else f'"{text}"'
+
+
+def _is_plain_target(target: ast.expr) -> bool:
+    if isinstance(target, ast.Tuple | ast.List):
+        return all(map(_is_plain_target, target.elts))
+    return isinstance(target, ast.Name)
+
+
+def _texts(tree: ast.AST) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def _import_nodes(code: str) -> list[ast.Import | ast.ImportFrom]:
+    trees = [parse_code(code)]
+    if trees == [None]:
         # Examples found in the wild often fail further down; their import lines still count.
-        nodes = []
-        for line in code.splitlines():
-            try:
-                nodes.extend(ast.parse(line.strip()).body)
-            except (SyntaxError, ValueError):
-                continue
+        trees = [parse_code(line.strip()) for line in code.splitlines() if "import" in line]
+    nodes = [node for tree in trees if tree is not None for node in ast.walk(tree)]
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
@@ -254,29 +372,37 @@ def _sentence(value: Mapping[str, Any], name: str) -> str:
 def _code(value: object) -> str:
     if _is_absent(value):
         return ""
-    if isinstance(value, str):
-        return value.strip()
-    parts = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(parts, Iterable):
+    return textwrap.dedent("\n".join(_lines(value)).strip("\r\n")).strip()
+
+
+def _lines(value: object) -> Iterator[str]:
+    if value is None or isinstance(value, str):
+        yield value or ""
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _lines(part)
+    else:
         raise RecordError("example_code", "a string or a list of lines", value)
-    return "\n".join(_code(part) for part in parts).strip()
 
 
 def _arguments(value: object) -> tuple[Argument, ...]:
     if _is_absent(value):
         return ()
     if isinstance(value, str):
-        return tuple(Argument(name.strip()) for name in value.split(",") if name.strip())
-    if isinstance(value, Mapping):
-        return tuple(_argument(str(name), content) for name, content in value.items())
-    if isinstance(value, list):
-        return tuple(
+        found = [Argument(name.strip()) for name in value.split(",") if name.strip()]
+    elif isinstance(value, Mapping):
+        found = [_argument(str(name), content) for name, content in value.items()]
+    elif isinstance(value, list):
+        found = [
             _argument(str(item["name"]), {k: v for k, v in item.items() if k != "name"})
             if isinstance(item, Mapping) and "name" in item
             else Argument(_plain_text(item))
             for item in value
-        )
-    raise RecordError("api_arguments", "an object, a list or a string", value)
+        ]
+    else:
+        raise RecordError("api_arguments", "an object, a list or a string", value)
+    named = {argument.name: argument for argument in reversed(found)}
+    return tuple(reversed(named.values()))
 
 
 def _argument(name: str, content: object) -> Argument:
@@ -289,7 +415,7 @@ def _argument(name: str, content: object) -> Argument:
     return Argument(
         name,
         type=str(content.get("type") or ""),
-        default=default if isinstance(default, str) or default is None else repr(default),
+        default=default or None if isinstance(default, str) or default is None else repr(default),
         description=str(content.get("description") or ""),
     )
 
@@ -304,36 +430,57 @@ def _requirements(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
     found = value.get(name)
     if _is_absent(found):
         return ()
-    if isinstance(found, str):
-        return _split_requirements(found)
-    if isinstance(found, list) and all(isinstance(item, str) for item in found):
-        return tuple(part for item in found for part in _split_requirements(item))
     if isinstance(found, Mapping):
-        return tuple(
+        found = [
             key if not re.match(r"[<>=!~]", str(wanted)) else f"{key}{wanted}"
             for key, wanted in found.items()
-        )
+        ]
+    if isinstance(found, str):
+        found = [found]
+    if isinstance(found, list) and all(isinstance(item, str) for item in found):
+        return tuple(part for item in found for part in _split_requirements(item))
     raise RecordError(name, "a list of requirements", found)
 
 
+_PIP_COMMAND = re.compile(r"\s*[!%]?\s*(?:python3?\s+-m\s+)?pip3?\s+install\s+([^;&|\n]*)")
+_PIP_OPTION = re.compile(
+    r"(?<!\S)(?:(?:-[rcife]|--(?:requirement|constraint|index-url|extra-index-url|find-links))"
+    r"\s+\S+|-\S+)"
+)
+_BETWEEN_REQUIREMENTS = re.compile(r"\n|,(?!\s*[<>=!~])(?![^\[\]]*\])")
+
+
 def _split_requirements(text: str) -> tuple[str, ...]:
-    if _is_absent(text):
-        return ()
-    command = re.match(r"\s*(?:[!%]\s*)?pip3?\s+install\s+(.*)", text, re.DOTALL)
-    if command:
-        words = command.group(1).split()
-        return tuple(word for word in words if not word.startswith("-"))
-    return tuple(part.strip() for part in re.split(r"[,\n]", text) if part.strip())
+    commands = _PIP_COMMAND.findall(text)
+    if commands and _PIP_COMMAND.match(text):
+        words = [_PIP_OPTION.sub(" ", command) for command in commands]
+        parts = [part.strip("\"'") for part in " ".join(words).split()]
+    else:
+        parts = [text]
+    split = (piece.strip() for part in parts for piece in _BETWEEN_REQUIREMENTS.split(part))
+    return tuple(piece for piece in split if not _is_absent(piece))
 
 
 def _performance(value: object, name: str) -> Mapping[str, Any]:
     if _is_absent(value):
         return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, list | str):
-        return {"results": value}
-    raise RecordError(name, "an object", value)
+    if not isinstance(value, Mapping | list | str):
+        raise RecordError(name, "an object", value)
+    if _is_deeper(value, MAX_DEPTH):
+        raise RecordError(name, f"an object nested at most {MAX_DEPTH} deep", "a deeper one")
+    return dict(value) if isinstance(value, Mapping) else {"results": value}
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            part
+            for item in level
+            if isinstance(item, Mapping | list)
+            for part in (item.values() if isinstance(item, Mapping) else item)
+        ]
+    return bool(level)
 
 
 def _questions(value: object) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,22 @@ def gorilla_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("JPY_PARENT_PID", "GORILLA_TOKEN", "JUPYTERHUB_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def built_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the shipped catalogs."""
+    from gorilla_jupyter.catalog.store import CatalogStore
+    from gorilla_jupyter.index.search import DocumentIndex
+
+    folder = tmp_path_factory.mktemp("index")
+    for _ in DocumentIndex(CatalogStore(folder / "no-catalogs"), folder).refresh():
+        pass
+    return folder
+
+
+@pytest.fixture
+def indexed_home(gorilla_home: Path, built_index: Path) -> Path:
+    """``gorilla_home`` with the shipped catalogs indexed already."""
+    shutil.copytree(built_index, gorilla_home / "index")
+    return gorilla_home

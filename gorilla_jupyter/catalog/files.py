@@ -25,7 +25,7 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}, line {self.line}: {self.reason}"
+        return f"{_shown(self.path)}, line {self.line}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def read_file(path: Path, *, source: str) -> Reading:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CatalogFileError(f"{path} cannot be read: {error.strerror}.") from error
+        raise CatalogFileError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise CatalogFileError(
-            f"{path} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8."
+            f"{_shown(path)} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8."
         ) from error
     records: list[ApiRecord] = []
     refusals: list[Refusal] = []
@@ -61,14 +61,28 @@ def read_file(path: Path, *, source: str) -> Reading:
             continue
         try:
             record = ApiRecord.from_json(value, source=source)
-            json.dumps(record.to_json(), ensure_ascii=False).encode()
+            _check_writable(record)
         except RecordError as error:
             refusals.append(Refusal(path, line, error.field, str(error)))
-        except UnicodeEncodeError:
-            refusals.append(Refusal(path, line, None, "holds half of a surrogate pair"))
+        except RecursionError:
+            refusals.append(Refusal(path, line, None, _TOO_DEEP))
         else:
             records.append(record)
     return Reading(tuple(records), tuple(refusals))
+
+
+_TOO_DEEP = "nested too deep to be a record"
+
+
+def _check_writable(record: ApiRecord) -> None:
+    # JSON can say what no file or answer can hold: half a surrogate pair, an infinite number.
+    for field, value in record.to_json().items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError as error:
+            raise RecordError(field, "text without halves of surrogate pairs", value) from error
+        except ValueError as error:
+            raise RecordError(field, "finite numbers", value) from error
 
 
 @dataclass(frozen=True)
@@ -77,48 +91,93 @@ class _NotJson:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    if text.lstrip().startswith("["):
-        yield from _array_values(text)
-    elif not isinstance(whole := _decode(text), _NotJson):
-        yield 1, whole
-    else:
-        for line, content in enumerate(text.split("\n"), start=1):
-            if content.strip():
-                yield line, _decode(content)
+    """Each value in ``text`` and the line on which it begins."""
+    beginning = len(text) - len(text.lstrip())
+    first_line = text.count("\n", 0, beginning) + 1
+    if text.startswith("[", beginning):
+        yield from _array_values(text, beginning, first_line)
+        return
+    whole = _decode(text)
+    if not isinstance(whole, _NotJson):
+        yield first_line, whole
+        return
+    lines = [
+        (number, _decode(content, number))
+        for number, content in enumerate(text.split("\n"), start=1)
+        if content.strip()
+    ]
+    if any(isinstance(value, dict) for _, value in lines):
+        yield from lines
+    elif lines:
+        # One object over many lines, with a fault somewhere.
+        yield first_line, whole
 
 
-def _array_values(text: str) -> Iterator[tuple[int, object]]:
-    # Item by item, so that each record has its line and the good ones before a fault still load.
-    decoder = json.JSONDecoder()
-    position, line = 0, 1
-    end = text.index("[") + 1
+def _array_values(text: str, position: int, line: int) -> Iterator[tuple[int, object]]:
+    # Item by item, so that each record has its line and a fault spoils one of them only.
+    end = position + 1
     while True:
         start = _BETWEEN.match(text, end).end()  # type: ignore[union-attr]
         line += text.count("\n", position, start)
         position = start
         if text.startswith("]", start):
+            rest = text[start + 1 :].strip()
+            if rest:
+                yield line, _NotJson(f"not JSON: text after the end of the list, {rest[:40]!r}")
+            return
+        if start == len(text):
+            yield line, _NotJson("not JSON: the list ends without ']'")
             return
         try:
-            value, end = decoder.raw_decode(text, start)
+            value, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
             yield line, _not_json(error)
-            return
-        yield line, value
+            end = _end_of_item(text, start)
+        else:
+            yield line, value
 
 
 _BETWEEN = re.compile(r"[\s,]*")
+_LANDMARKS = re.compile(r'"(?:[^"\\\n]|\\.)*"?|[\[\]{},]')
 
 
-def _decode(text: str) -> object:
+def _end_of_item(text: str, start: int) -> int:
+    """Where the item of a list that begins at ``start`` ends, going by brackets and commas."""
+    depth = 0
+    for found in _LANDMARKS.finditer(text, start):
+        mark = found.group()
+        if depth == 0 and mark in ",]":
+            return found.start()
+        if mark in "[{":
+            depth += 1
+        elif mark in "]}":
+            depth = max(depth - 1, 0)
+    return len(text)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _decode(text: str, first_line: int = 1) -> object:
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        return _not_json(error)
+        return _not_json(error, first_line)
 
 
-def _not_json(error: ValueError | RecursionError) -> _NotJson:
+def _not_json(error: ValueError | RecursionError, first_line: int = 1) -> _NotJson:
     if isinstance(error, RecursionError):
-        return _NotJson("nested too deep to be a record")
+        return _NotJson(_TOO_DEEP)
     if isinstance(error, json.JSONDecodeError):
-        return _NotJson(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})")
+        line = first_line + error.lineno - 1
+        return _NotJson(f"not JSON: {error.msg} (line {line}, column {error.colno})")
     return _NotJson(f"not JSON: {error}")
+
+
+def _shown(path: Path) -> str:
+    # A name that is not UTF-8 has halves of surrogate pairs, which no terminal takes.
+    return str(path).encode(errors="replace").decode()

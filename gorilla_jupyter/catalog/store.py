@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -69,16 +69,14 @@ class CatalogStore:
 
     def catalogs(self) -> list[Catalog]:
         """The catalogs as they are on disk now, the shipped ones first."""
-        found = []
-        for folder, builtin in ((self._builtin, True), (self.folder, False)):
-            for path in sorted(folder.glob("*.jsonl")) if folder else ():
-                try:
-                    digest = self._digest(path)
-                except OSError:
-                    # Taken away, or unreadable: reading it says so, with its name.
-                    digest = ""
-                found.append(Catalog(path.stem, path, builtin, digest))
-        return found
+        shipped = [self._catalog(path, builtin=True) for path in _paths(self._builtin)]
+        names = {catalog.name for catalog in shipped}
+        own = [self._catalog(path, builtin=False) for path in _paths(self.folder)]
+        # A later version may ship a catalog under a name that the user took first.
+        return shipped + [
+            replace(catalog, name=f"{catalog.name}-own") if catalog.name in names else catalog
+            for catalog in own
+        ]
 
     def add(self, path: Path, *, name: str | None = None) -> Addition:
         """Copy the records of ``path`` into the catalog ``name`` (default: the file's name).
@@ -100,6 +98,8 @@ class CatalogStore:
             reasons = "".join(f"\n  {refusal}" for refusal in reading.refusals)
             raise CatalogError(f"{path} holds no API record; nothing was added.{reasons}")
         target = self.folder / f"{name}.jsonl"
+        if target.exists() and target.samefile(path):
+            raise CatalogError(f"{path} is the catalog '{name}' itself; nothing was added.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_records(target, reading.records)
@@ -126,6 +126,15 @@ class CatalogStore:
         own = [catalog.name for catalog in self.catalogs() if not catalog.builtin]
         raise CatalogError(f"There is no catalog '{name}'. Yours: {', '.join(own) or 'none yet'}.")
 
+    def _catalog(self, path: Path, *, builtin: bool) -> Catalog:
+        try:
+            digest = self._digest(path)
+        except OSError:
+            # Taken away, or unreadable: reading it says so, with its name.
+            digest = ""
+        name = path.stem.encode(errors="replace").decode()
+        return Catalog(name, path, builtin, digest)
+
     def _digest(self, path: Path) -> str:
         status = path.stat()
         stamp = (status.st_size, status.st_mtime_ns)
@@ -149,6 +158,12 @@ def write_records(path: Path, records: Iterable[ApiRecord]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _paths(folder: Path | None) -> list[Path]:
+    # What begins with a dot is a copy being written, or what other systems leave beside files.
+    found = folder.glob("*.jsonl") if folder else ()
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _catalog_name(text: str) -> str:

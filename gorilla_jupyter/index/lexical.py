@@ -31,13 +31,17 @@ LOCK_SECONDS = 60.0
 
 BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
 
+_WEIGHTING = scoring.BM25F(**{f"{field}_B": 0.0 for field in BOOSTS})
+# B = 0: a thorough document is no worse than a short one, and twins tie in the catalog's order.
+
 STOP_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before being between both but
-    by can could did do does doing don for from get give given had has have he her here him his how
-    i if in into is it its just let like ll load make me my need needs no not now of on one or our
-    out over please re s she should show so some such t that the their them then there these they
-    this those through to too under up us use using ve very want wants was we were what when where
-    which while who whom why will with would you your""".split()
+    """a about after all also am an and any are as at be because been before being between both
+    but by can could did do does doing don for from get give given had has have he hello her
+    here hi him his how i if in into is it its just let like ll load make me my need needs no
+    not now of on one or our out over please re s she should show so some such t that the their
+    them then there these they this those through to too under up us use using ve very want
+    wants was we were what when where which while who whom why will with would you
+    your""".split()
 )
 REQUEST_WORDS = frozenset(
     """api apis call code find function help library model models package pretrained program
@@ -174,9 +178,15 @@ class LexicalIndex:
             results = searcher.search(
                 query.Or(
                     [
-                        query.Term(field, term, boost=boost)
+                        # The best field counts: a task's abbreviation in a model's name adds
+                        # nothing to the same abbreviation in its task.
+                        query.DisjunctionMax(
+                            [
+                                query.Term(field, term, boost=boost)
+                                for field, boost in BOOSTS.items()
+                            ]
+                        )
                         for term in terms
-                        for field, boost in BOOSTS.items()
                     ]
                 ),
                 limit=limit,
@@ -215,7 +225,7 @@ class LexicalIndex:
     def _fresh_searcher(self) -> Iterator[Any]:
         with _reading():
             if self._searcher is None:
-                self._searcher = self._index.searcher(weighting=scoring.BM25F())
+                self._searcher = self._index.searcher(weighting=_WEIGHTING)
             self._searcher = self._searcher.refresh()
             yield self._searcher
 

@@ -36,4 +36,4 @@ def load_backend(name: str = DEFAULT_MODEL) -> Backend:
         from gorilla_jupyter.model.embedded import EmbeddedBackend
 
         return EmbeddedBackend()
-    raise ModelError(f"There is no model '{name}'. Known: {DEFAULT_MODEL}.")
+    raise ModelError(f"There is no model {name!r:.80}. Known: {DEFAULT_MODEL}.")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from jupyter_server.serverapp import ServerApp
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from traitlets.config import Config
 
@@ -65,7 +65,7 @@ def openapi() -> Any:
 @pytest.fixture(scope="session")
 def check_reply(openapi: Any) -> Callable[[str, str, Reply], None]:
     """Fails unless ``openapi.yaml`` allows this reply to this method and path."""
-    resource = Resource(contents=openapi, specification=DRAFT202012)
+    resource = DRAFT202012.create_resource(openapi)
     registry: Any = Registry().with_resource("openapi.yaml", resource)
 
     def resolved(value: Any) -> Any:
@@ -175,11 +175,10 @@ def client(jp_fetch: Any, check_reply: Callable[[str, str, Reply], None]) -> Cli
 
 
 @pytest.fixture
-def catalog(gorilla_home: Path) -> Callable[[int], None]:
+def catalog(gorilla_home: Path) -> Callable[..., None]:
     """Gives the user a catalog of so many records."""
 
-    def write(count: int) -> None:
-        folder = gorilla_home / "catalogs"
+    def write(count: int, folder: Path = gorilla_home / "catalogs") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         records = (
             ApiRecord(

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from gorilla_jupyter.server import supervisor
+from gorilla_jupyter.server.errors import CANCELLED, RestError
+from gorilla_jupyter.server.supervisor import Job, JobKind, JobState, Supervisor
+
+OPTIONS = ("--model", "embedded")
+
+
+@asynccontextmanager
+async def supervising(
+    *options: str,
+    queue_size: int = 100,
+    request_seconds: float = 60.0,
+    idle_seconds: float = 60.0,
+) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(
+        options or OPTIONS,
+        queue_size=queue_size,
+        request_seconds=request_seconds,
+        idle_seconds=idle_seconds,
+        log=logging.getLogger("test"),
+    )
+    try:
+        yield supervisor
+    finally:
+        await supervisor.close()
+
+
+async def first_event(job: Job) -> Any:
+    return await anext(job.events())
+
+
+async def end_of(process: psutil.Process) -> None:
+    await asyncio.to_thread(process.wait, 20)
+
+
+def search(text: str = "speech") -> tuple[JobKind, dict[str, Any]]:
+    return JobKind.SEARCH, {"text": text, "limit": 1}
+
+
+def ask() -> tuple[JobKind, dict[str, Any]]:
+    return JobKind.ASK, {"instruction": "load a TTS model", "candidates": 2}
+
+
+async def test_nothing_is_started_before_the_first_job() -> None:
+    async with supervising() as supervisor:
+        assert supervisor.pid is None
+        await supervisor.submit(*search()).result()
+        assert supervisor.pid is not None
+        assert supervisor.catalogs
+        assert not supervisor.busy
+
+
+async def test_jobs_take_turns_on_one_worker() -> None:
+    async with supervising() as supervisor:
+        jobs = [supervisor.submit(*search()) for _ in range(5)]
+        assert [job.state for job in jobs] == [JobState.QUEUED] * 5
+        results = await asyncio.gather(*(job.result() for job in jobs))
+        assert all(result == results[0] for result in results)
+        assert supervisor.restarts == 0
+
+
+async def test_a_full_queue_refuses(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising(queue_size=1) as supervisor:
+        with busy_index():
+            first = supervisor.submit(*ask())
+            await first_event(first)
+            second = supervisor.submit(*search())
+            with pytest.raises(RestError, match="1 requests are waiting") as refusal:
+                supervisor.submit(*search())
+            assert refusal.value.status == 503
+            supervisor.cancel(second)
+            third = supervisor.submit(*search())
+        assert (await third.result())["documents"]
+
+
+async def test_an_idle_worker_ends_and_comes_back() -> None:
+    async with supervising(idle_seconds=0.2) as supervisor:
+        await supervisor.submit(*search()).result()
+        assert supervisor.pid is not None
+        await end_of(psutil.Process(supervisor.pid))
+        assert supervisor.pid is None
+        assert (await supervisor.submit(*search()).result())["documents"]
+        assert supervisor.restarts == 0
+
+
+async def test_a_worker_killed_while_idle_is_replaced() -> None:
+    async with supervising() as supervisor:
+        await supervisor.submit(*search()).result()
+        assert supervisor.pid is not None
+        killed = psutil.Process(supervisor.pid)
+        killed.kill()
+        assert (await supervisor.submit(*search()).result())["documents"]
+        assert supervisor.pid != killed.pid
+        assert supervisor.restarts == 1
+
+
+async def test_a_worker_killed_during_a_job_loses_nothing(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising() as supervisor:
+        with busy_index():
+            job = supervisor.submit(*ask())
+            waiting = supervisor.submit(*search())
+            await first_event(job)
+            assert supervisor.pid is not None
+            os.kill(supervisor.pid, signal.SIGKILL)
+        events = [event async for event in job.events()]
+        candidates = [event["api_call"] for event in events if event["event"] == "candidate"]
+        answer = events[-1]
+        assert candidates == [found["api_call"] for found in answer["candidates"]]
+        assert len(candidates) == 2
+        assert (await waiting.result())["documents"]
+        assert supervisor.restarts == 1
+
+
+async def test_a_job_that_two_workers_die_over_fails_with_a_sentence() -> None:
+    async with supervising("--no-such-option") as supervisor:
+        for _ in range(2):
+            with pytest.raises(RestError, match="died 2 times over this request") as failure:
+                await supervisor.submit(*search()).result()
+            assert failure.value.status == 500
+        assert supervisor.pid is None
+
+
+async def test_a_job_that_takes_too_long_is_stopped(
+    busy_index: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "CANCEL_SECONDS", 0.1)
+    async with supervising(request_seconds=2.0) as supervising_:
+        with busy_index():
+            job = supervising_.submit(*ask())
+            await first_event(job)
+            assert supervising_.pid is not None
+            stuck = psutil.Process(supervising_.pid)
+            with pytest.raises(RestError, match="longer than 2 seconds") as failure:
+                await job.result()
+            assert failure.value.status == 504
+            # The worker waits for the index and hears nothing: another one takes its place.
+            await end_of(stuck)
+        assert (await supervising_.submit(*search()).result())["documents"]
+        assert supervising_.restarts == 1
+
+
+async def test_cancelling(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising() as supervisor:
+        with busy_index():
+            running = supervisor.submit(*ask())
+            queued = supervisor.submit(*ask())
+            other = supervisor.submit(*ask())
+            await first_event(running)
+            pid = supervisor.pid
+            for job in (running, queued):
+                supervisor.cancel(job)
+                with pytest.raises(RestError, match="cancelled") as failure:
+                    await job.result()
+                assert failure.value.status == CANCELLED
+                assert job.state is JobState.CANCELLED
+        assert (await other.result())["candidates"]
+        assert supervisor.pid == pid
+        supervisor.cancel(other)
+        assert other.state is JobState.DONE
+
+
+async def test_finished_asks_are_remembered_up_to_a_bound_and_searches_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "REMEMBERED", 3)
+    async with supervising() as supervising_:
+        asks = [supervising_.submit(*ask()) for _ in range(5)]
+        await supervising_.submit(*search()).result()
+        assert supervising_.jobs() == asks[-3:]
+        assert supervising_.job(asks[0].id) is None
+
+
+async def test_closing_ends_the_worker_and_its_jobs(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising() as supervisor:
+        with busy_index():
+            job = supervisor.submit(*ask())
+            await first_event(job)
+            assert supervisor.pid is not None
+            process = psutil.Process(supervisor.pid)
+            await supervisor.close()
+        assert not process.is_running()
+        with pytest.raises(RestError, match="stopping"):
+            await job.result()
+
+
+def test_a_candidate_is_passed_on_once() -> None:
+    job = Job(JobKind.ASK, {})
+    candidate = {"event": "candidate", "api_call": "f()"}
+    for event in (candidate, {"event": "documents"}, candidate, {"event": "documents"}):
+        job.add(event)
+    job.finish(JobState.DONE)
+
+    async def names() -> list[str]:
+        return [event["event"] async for event in job.events()]
+
+    assert asyncio.run(names()) == ["candidate", "documents", "documents"]
+
+
+def test_the_worker_ends_with_its_server_even_during_a_request(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    code = """
+import asyncio, logging
+from gorilla_jupyter.server.supervisor import JobKind, Supervisor
+
+async def main():
+    supervisor = Supervisor(
+        ["--model", "embedded"],
+        queue_size=1, request_seconds=60, idle_seconds=60, log=logging.getLogger(),
+    )
+    job = supervisor.submit(JobKind.ASK, {"instruction": "load a TTS model"})
+    async for event in job.events():
+        print(supervisor.pid, flush=True)
+
+asyncio.run(main())
+"""
+    with (
+        busy_index(),
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as server,
+    ):
+        assert server.stdout is not None
+        assert int(server.stdout.readline()) != server.pid
+        server.kill()
+        # Both processes hold the error pipe: it ends when the last of them has.
+        server.communicate(timeout=20)
