@@ -102,26 +102,20 @@ def _shared_file(subject: str, folders: list[str], file: Path) -> Finding:
 
 
 def _servers() -> Iterator[Finding]:
-    import httpx
     from jupyter_server.serverapp import list_running_servers
+
+    from gorilla_jupyter.magics.client import Server, ServerGoneError, ServerRefusalError
 
     none = True
     for info in list_running_servers():
         none = False
-        url = info["url"]
-        headers = {"Authorization": f"token {info['token']}"}
         try:
-            response = httpx.get(
-                f"{url}gorilla/status", headers=headers, timeout=5, trust_env=False
-            )
-            status = response.raise_for_status().json()
-        except (httpx.HTTPError, ValueError):
-            yield Finding(
-                "Server", False, f"{url} does not have the extension", "restart that server"
-            )
+            status = Server(info["url"], info["token"]).status()
+        except (ServerGoneError, ServerRefusalError) as error:
+            yield Finding("Server", False, str(error), "restart that server")
         else:
-            worker = status["worker"]["state"]
-            yield Finding("Server", True, f"{url} model '{status['model']}', worker {worker}")
+            sentence = f"{info['url']}, model '{status.model}', worker {status.worker}"
+            yield Finding("Server", True, sentence)
     if none:
         yield Finding("Server", True, "none is running; kernels and terminals answer themselves")
 

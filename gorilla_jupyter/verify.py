@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import os
@@ -262,9 +263,12 @@ class _Inquiry:
 def _versions(question: _Question) -> str | None:
     """The versions of the installed distributions that the imports name; None where there is a
     module that belongs to none, such as a file in the current folder."""
+    modules = list(_modules(question.imports))
+    if not all(_is_found(module.partition(".")[0]) for module in modules):
+        return None
     owners = _owners()
     versions = []
-    for module in _modules(question.imports):
+    for module in modules:
         distributions = owners.get(module.partition(".")[0])
         if not distributions or "__main__" in module.split("."):
             return None
@@ -285,6 +289,13 @@ def _import_nodes(imports: Iterable[str]) -> Iterator[ast.Import | ast.ImportFro
         for node in ast.parse(statement).body:
             assert isinstance(node, ast.Import | ast.ImportFrom)
             yield node
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 _owners_of: dict[tuple[tuple[str, int], ...], Mapping[str, list[str]]] = {}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 import shutil
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
     # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
@@ -21,13 +25,25 @@ with warnings.catch_warnings():
     from whoosh import fields, highlight, index, query, scoring
     from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter
     from whoosh.filedb.filestore import FileStorage, RamStorage
+    from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
 """How long to wait for another process that is writing."""
+
+MAX_TERMS = 64
+"""How many different words of a text are looked for: of more, those that tell most."""
+
+MAX_CORRECTIONS = 5
+"""For how many unknown words of a text a likelier one is looked for."""
+
+MEMORY_MEGABYTES = 1024
+"""How much an index in memory may sort at once; beyond that, Whoosh would need a disk."""
+
+HIGHLIGHT_CHARACTERS = 160
 
 BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
 
@@ -54,8 +70,19 @@ _STEMS = _TOKENS | StemFilter()
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+State = tuple[tuple[str, int, int], ...]
+"""The tables of contents of an index on disk: name, size and time of change."""
+
+
 class IndexDamagedError(Exception):
-    """The index on disk cannot be read; rebuilding it from the catalogs mends it."""
+    """The index on disk cannot be read; rebuilding it from the catalogs mends it.
+
+    :ivar state: what :meth:`LexicalIndex.delete` needs to delete this index and no newer one.
+    """
+
+    def __init__(self, message: str, state: State = ()) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class IndexBusyError(Exception):
@@ -103,46 +130,73 @@ def _schema() -> Any:
     )
 
 
+class _MemoryStorage(RamStorage):  # type: ignore[misc]
+    def temp_storage(self, name: str | None = None) -> RamStorage:
+        # Whoosh's own is a folder of a well-known name where everybody may write.
+        return _MemoryStorage()
+
+
 class LexicalIndex:
     """Documents by catalog, searchable by words.
 
     :param folder: where the index lies; None keeps it in memory. Whoosh unpickles what it finds
-        there, so the folder is made readable for its owner alone.
+        there, so the folder must belong to the user, and is made accessible to nobody else.
     :raises IndexDamagedError: if what lies there is no readable index.
-    :raises OSError: if the folder cannot be made or written.
+    :raises IndexBusyError: if another process keeps the lock.
+    :raises OSError: if the folder cannot be made or written, or is somebody else's.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self.folder = folder / f"format-{FORMAT}" if folder else None
-        if self.folder is None:
-            self._index = RamStorage().create().create_index(_schema())
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            storage = FileStorage(str(self.folder))
-            with _reading():
-                if storage.index_exists():
-                    self._index = storage.open_index(schema=_schema())
-                else:
-                    self._index = storage.create_index(_schema())
+        self.folder = folder
         self._searcher: Any = None
+        self._entries: dict[str, Entry] | None = None
+        self._state: State = ()
+        if folder is None:
+            self._index = _MemoryStorage().create().create_index(_schema())
+            return
+        for private in (folder, _home(folder)):
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_private(private)
+        self._state = _state(folder)
+        storage = FileStorage(str(_home(folder)))
+        if not storage.index_exists():
+            with _locked(folder):
+                if not storage.index_exists():
+                    storage.create_index(_schema())
+        with self._reading():
+            self._index = storage.open_index(schema=_schema())
 
     @staticmethod
-    def delete(folder: Path) -> None:
-        """Delete the index in ``folder``, damaged or not."""
-        shutil.rmtree(folder / f"format-{FORMAT}", ignore_errors=True)
+    def delete(folder: Path, state: State) -> None:
+        """Delete the index in ``folder``, unless it is not the one of that state any more.
 
-    def manifest(self) -> dict[str, Entry]:
+        :raises IndexBusyError: if another process keeps the lock.
+        """
+        with _locked(folder):
+            if _state(folder) == state:
+                shutil.rmtree(_home(folder), ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._searcher is not None:
+            with suppress(Exception):
+                self._searcher.close()
+            self._searcher = None
+
+    def manifest(self) -> Mapping[str, Entry]:
         """The catalogs that the index holds, by name."""
         with self._fresh_searcher() as searcher:
-            return {
-                stored["catalog"]: Entry(
-                    stored["manifest"]["digest"],
-                    stored["manifest"]["records"],
-                    tuple(stored["manifest"]["notices"]),
-                )
-                for stored in searcher.documents()
-                if "manifest" in stored
-            }
+            if self._entries is None:
+                self._entries = {
+                    stored["catalog"]: Entry(
+                        stored["manifest"]["digest"],
+                        stored["manifest"]["records"],
+                        tuple(stored["manifest"]["notices"]),
+                    )
+                    for stored in searcher.documents()
+                    if "manifest" in stored
+                }
+            return self._entries
 
     @contextmanager
     def writing(self) -> Iterator[IndexWriter]:
@@ -151,19 +205,34 @@ class LexicalIndex:
         :raises IndexBusyError: if another process keeps the lock.
         :raises OSError: if the disk is full or the folder read-only; nothing has changed then.
         """
-        try:
-            with _reading():
-                writer = SegmentWriter(self._index, timeout=LOCK_SECONDS)
-        except index.LockError as error:
-            raise IndexBusyError(f"Another process has been indexing in {self.folder}.") from error
-        try:
-            yield IndexWriter(writer)
-            with _reading():
-                writer.commit()
-        except BaseException:
+        with _locked(self.folder) if self.folder else nullcontext():
+            with self._reading():
+                writer = SegmentWriter(self._index, timeout=LOCK_SECONDS, limitmb=MEMORY_MEGABYTES)
+            try:
+                yield IndexWriter(writer)
+                with self._reading():
+                    writer.commit()
+            except BaseException:
+                self._abandon(writer)
+                raise
+
+    def _abandon(self, writer: Any) -> None:
+        # Each step may fail as the writing did, and none may keep the next from being tried.
+        with suppress(Exception):
+            writer.cancel()
+        if not writer.is_closed:
             with suppress(Exception):
-                writer.cancel()
-            raise
+                writer.temp_storage().destroy()
+            with suppress(Exception):
+                writer.writelock.release()
+        with suppress(Exception):
+            contents = index.TOC.read(self._index.storage, self._index.indexname, schema=_schema())
+            index.clean_files(
+                self._index.storage,
+                self._index.indexname,
+                contents.generation,
+                contents.segments,
+            )
 
     def search(self, text: str, *, limit: int, filters: Mapping[str, str]) -> list[Hit]:
         """The documents that share words with ``text``, best first.
@@ -171,10 +240,12 @@ class LexicalIndex:
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
         """
         terms = _terms(text)
-        if not terms:
+        wanted = _filter(filters)
+        if not terms or wanted == query.NullQuery:
             return []
         with self._fresh_searcher() as searcher:
             weights = _rarities(searcher, terms)
+            terms = sorted(terms, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
             results = searcher.search(
                 query.Or(
                     [
@@ -190,24 +261,26 @@ class LexicalIndex:
                     ]
                 ),
                 limit=limit,
-                filter=_filter(filters),
+                filter=wanted,
                 terms=True,
             )
             results.formatter = _Stars()
-            results.fragmenter = highlight.ContextFragmenter(maxchars=160, surround=60)
+            results.fragmenter = highlight.ContextFragmenter(
+                maxchars=HIGHLIGHT_CHARACTERS, surround=60
+            )
             return [_hit(result, weights) for result in results]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
         have; None where there is nothing to mend."""
         mended = text
+        words = dict.fromkeys(token.text for token in _TOKENS(text))
+        candidates = [word for word in words if 4 <= len(word) <= 30 and word.isalpha()]
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
             corrector = reader.corrector("words")
-            for token in _TOKENS(text):
-                word = token.text
-                if len(word) < 4 or not word.isalpha() or _is_known(reader, word):
-                    continue
+            unknown = (word for word in candidates if not _is_known(reader, word))
+            for word in islice(unknown, MAX_CORRECTIONS):
                 for distance in (1, 2):
                     likely = corrector.suggest(word, limit=1, maxdist=distance, prefix=1)
                     if likely:
@@ -217,17 +290,42 @@ class LexicalIndex:
 
     def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id."""
+        if not re.fullmatch("[0-9a-f]{16}", record_id):
+            return None
         with self._fresh_searcher() as searcher:
             stored = searcher.document(id=record_id)
             return _record(stored) if stored else None
 
     @contextmanager
     def _fresh_searcher(self) -> Iterator[Any]:
-        with _reading():
-            if self._searcher is None:
-                self._searcher = self._index.searcher(weighting=_WEIGHTING)
-            self._searcher = self._searcher.refresh()
+        with self._reading():
+            known = self._searcher
+            state = self._state
+            if known is None:
+                state = self._current_state()
+                self._searcher = self._index.searcher(weighting=scoring.BM25F())
+            elif not known.up_to_date():
+                state = self._current_state()
+                self._searcher = known.refresh()
+            if self._searcher is not known:
+                self._state = state
+                self._entries = None
             yield self._searcher
+
+    def _current_state(self) -> State:
+        return _state(self.folder) if self.folder else ()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (index.LockError, MemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise
+            # Damaged files are unpickled and unpacked before they are checked: anything may come.
+            raise IndexDamagedError(f"The index cannot be read: {error!r}.", self._state) from error
 
 
 class IndexWriter:
@@ -271,17 +369,39 @@ class IndexWriter:
         )
 
 
+def _home(folder: Path) -> Path:
+    return folder / f"format-{FORMAT}"
+
+
+def _make_private(folder: Path) -> None:
+    if os.name != "posix":
+        return  # a user's folders are private on Windows
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(folder))
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def _state(folder: Path) -> State:
+    found = []
+    for path in sorted(_home(folder).glob("*.toc")):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((path.name, status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
 @contextmanager
-def _reading() -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
+    # Whoosh's own lock lies within what is deleted when the index is damaged.
+    lock = FileLock(str(folder / f"format-{FORMAT}.lock"))
+    if not try_for(lock.acquire, timeout=LOCK_SECONDS):
+        raise IndexBusyError(f"Another process has been indexing in {folder}.")
     try:
         yield
-    except index.LockError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise
-        # Damaged files are unpickled and unpacked before they are checked: anything may come.
-        raise IndexDamagedError(f"The index cannot be read: {error!r}.") from error
+    finally:
+        lock.release()
 
 
 def _terms(text: str) -> list[str]:
@@ -309,15 +429,15 @@ def _rarities(searcher: Any, terms: list[str]) -> dict[str, float]:
 
 
 def _filter(filters: Mapping[str, str]) -> Any:
-    wanted = [
-        query.Term(field, word)
-        for field, text in filters.items()
-        for word in (
-            [text.strip().lower().replace("-", "_")]
-            if field == "package"
-            else [token.text for token in _TOKENS(text)]
-        )
-    ]
+    wanted = []
+    for field, text in filters.items():
+        if field == "package":
+            words = [module_name(text.strip()).lower()]
+        else:
+            words = [token.text for token in _TOKENS(text)]
+        if not any(words):
+            return query.NullQuery
+        wanted += [query.Term(field, word) for word in words]
     return query.And(wanted) if wanted else None
 
 
@@ -329,7 +449,7 @@ def _hit(result: Any, weights: Mapping[str, float]) -> Hit:
         score=result.score,
         coverage=sum(weights[term] for term in matched) / sum(weights.values()),
         highlight=result.highlights("description", text=record.description, top=2)
-        or record.description,
+        or textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,12 @@ T = TypeVar("T")
 
 RECORDS_PER_PROGRESS = 50
 
+ATTEMPTS = 3
+"""How often an index that proves damaged is built again before memory has to do."""
+
+RETRY_SECONDS = 60.0
+"""How long after a failure the folder is tried again."""
+
 
 def index_folder() -> Path:
     """Where this user's index lives: ``$GORILLA_HOME/index`` or the platform's cache folder."""
@@ -44,26 +51,29 @@ class DocumentIndex:
     def __init__(self, store: CatalogStore, folder: Path | None = None) -> None:
         self.store = store
         self.folder = folder or index_folder()
-        self._lexical: LexicalIndex | None = None
+        self._on_disk: LexicalIndex | None = None
+        self._in_memory: LexicalIndex | None = None
+        self._retry_at = 0.0
         self._fault: str | None = None
 
     def refresh(self) -> Iterator[Progress]:
         """Bring the index up to date with the catalogs; nothing is yielded where it is already."""
-        try:
-            yield from self._refresh()
-        except IndexDamagedError:
-            self._rebuild()
-            yield from self._refresh()
-        except IndexBusyError as error:
-            # Somebody else is at it: what is indexed so far answers until they are done.
-            self._fault = str(error)
-        except OSError as error:
-            self._fault = (
-                f"The index in {self.folder} cannot be written ({error.strerror}); it is kept in "
-                "memory until it can."
-            )
-            self._lexical = LexicalIndex(None)
-            yield from self._refresh()
+        if self._in_memory is None or time.monotonic() >= self._retry_at:
+            try:
+                yield from self._refresh_on_disk()
+            except (OSError, IndexDamagedError, IndexBusyError) as error:
+                self._close()
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                self._fault = (
+                    f"The index in {self.folder} cannot be written ({_reason(error)}); it is kept "
+                    "in memory until it can."
+                )
+            else:
+                self._in_memory = None
+                return
+        if self._in_memory is None:
+            self._in_memory = LexicalIndex(None)
+        yield from self._follow(self._in_memory)
 
     def search(self, request: Request) -> SearchResult:
         """The ``request.documents`` documents nearest to the instruction, best first."""
@@ -89,7 +99,7 @@ class DocumentIndex:
 
     def entries(self) -> dict[str, Entry]:
         """What is indexed, by catalog."""
-        return self._read(lambda lexical: lexical.manifest())
+        return self._read(lambda lexical: dict(lexical.manifest()))
 
     def notices(self, lexical: LexicalIndex) -> tuple[str, ...]:
         """Sentences on what is wrong with the catalogs or the index."""
@@ -99,33 +109,61 @@ class DocumentIndex:
         )
 
     def _read(self, question: Callable[[LexicalIndex], T]) -> T:
-        for _ in self.refresh():
-            pass
-        assert self._lexical is not None
-        try:
-            return question(self._lexical)
-        except IndexDamagedError:
-            self._rebuild()
+        for _ in range(ATTEMPTS):
             for _ in self.refresh():
                 pass
-            return question(self._lexical)
+            lexical = self._in_memory or self._on_disk
+            assert lexical is not None
+            try:
+                return question(lexical)
+            except IndexDamagedError as error:
+                self._give_up(error)
+        raise AssertionError("an index in memory is never damaged")
 
-    def _rebuild(self) -> None:
-        LexicalIndex.delete(self.folder)
-        self._lexical = None
+    def _refresh_on_disk(self) -> Iterator[Progress]:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                yield from self._follow_on_disk()
+            except IndexDamagedError as error:
+                self._delete(error)
+            else:
+                return
+        yield from self._follow_on_disk()
 
-    def _refresh(self) -> Iterator[Progress]:
-        if self._lexical is None:
-            self._lexical = LexicalIndex(self.folder)
+    def _follow_on_disk(self) -> Iterator[Progress]:
+        if self._on_disk is None:
+            self._on_disk = LexicalIndex(self.folder)
+        try:
+            yield from self._follow(self._on_disk)
+            self._fault = None
+        except IndexBusyError as error:
+            if not self._on_disk.manifest():
+                raise
+            # Somebody else is at it: what is indexed so far answers until they are done.
+            self._fault = str(error)
+
+    def _follow(self, lexical: LexicalIndex) -> Iterator[Progress]:
         catalogs = {catalog.name: catalog for catalog in self.store.catalogs()}
-        if not _outdated(self._lexical, catalogs):
+        if not _outdated(lexical, catalogs):
             return
         yield Progress("Indexing the documentation", 0, 0)
-        with self._lexical.writing() as writer:
+        with lexical.writing() as writer:
             # Another process may have done it while this one waited for the lock.
-            names = _outdated(self._lexical, catalogs)
+            names = _outdated(lexical, catalogs)
             yield from _write(writer, [(name, catalogs.get(name)) for name in names])
-        self._fault = None
+
+    def _delete(self, error: IndexDamagedError) -> None:
+        self._close()
+        LexicalIndex.delete(self.folder, error.state)
+
+    def _close(self) -> None:
+        if self._on_disk is not None:
+            self._on_disk.close()
+        self._on_disk = None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from jupyter_core.paths import jupyter_runtime_dir
@@ -17,8 +17,13 @@ from gorilla_jupyter.answer import Answer, Candidate, Event, Progress, Request, 
 if TYPE_CHECKING:
     from gorilla_jupyter.engine import Gorilla
 
+T = TypeVar("T")
+
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 120.0
+
+_BROKEN = (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError)
+"""What comes of a connection that breaks, or of a reply that is not ours."""
 
 
 class ServerRefusalError(Exception):
@@ -27,6 +32,33 @@ class ServerRefusalError(Exception):
 
 class ServerGoneError(Exception):
     """The server cannot be reached, stopped in mid-answer, or does not have the extension."""
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What a server says of itself.
+
+    :ivar records: how many records each indexed catalog has; empty before the first question.
+    """
+
+    version: str
+    model: str
+    allowed_models: tuple[str, ...]
+    worker: str
+    records: Mapping[str, int]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ServerStatus:
+        index = value["index"]
+        return cls(
+            version=value["version"],
+            model=value["model"],
+            allowed_models=tuple(value["allowed_models"]),
+            worker=value["worker"]["state"],
+            records={name: entry["records"] for name, entry in index["catalogs"].items()}
+            if index
+            else {},
+        )
 
 
 class Server:
@@ -60,28 +92,27 @@ class Server:
                     if event is not None:
                         yield event
                         finished = isinstance(event, Answer)
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except _BROKEN as error:
             raise ServerGoneError(f"{self.url} stopped answering ({error}).") from error
         if not finished:
             raise ServerGoneError(f"{self.url} stopped answering in the middle.")
 
     def search(self, text: str, limit: int) -> SearchResult:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
-        return SearchResult.from_json(self._get("search", {"q": text, "limit": limit}))
+        return self._get("search", {"q": text, "limit": limit}, SearchResult.from_json)
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> ServerStatus:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
-        return self._get("status", {})
+        return self._get("status", {}, ServerStatus.from_json)
 
-    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    def _get(self, path: str, query: Mapping[str, Any], read: Callable[[Any], T]) -> T:
         try:
             response = self._http.get(path, params=dict(query))
             if response.status_code != httpx.codes.OK:
                 _raise_for(response)
-            value: dict[str, Any] = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            return read(response.json())
+        except _BROKEN as error:
             raise ServerGoneError(f"{self.url} does not answer ({error}).") from error
-        return value
 
 
 class Client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from IPython.core.getipython import get_ipython
@@ -53,15 +53,14 @@ def show_status(client: Client) -> None:
         except (ServerGoneError, ServerRefusalError) as error:
             print(f"Server: {error}")
         else:
-            worker, catalogs = status["worker"], (status["index"] or {}).get("catalogs", {})
-            print(f"Server: {client.server.url}, gorilla-jupyter {status['version']}")
-            print(f"Model: {status['model']} (allowed: {', '.join(status['allowed_models'])})")
-            print(f"Worker: {worker['state']}")
-            _print_catalogs({name: entry["records"] for name, entry in catalogs.items()})
+            print(f"Server: {client.server.url}, gorilla-jupyter {status.version}")
+            print(f"Model: {status.model} (allowed: {', '.join(status.allowed_models)})")
+            print(f"Worker: {status.worker}")
+            _print_records(status.records)
             return
     print("Server: none found; this kernel answers itself.")
     print(f"Model: {client.gorilla.model}")
-    _print_catalogs({name: entry.records for name, entry in client.gorilla.entries().items()})
+    _print_records({name: entry.records for name, entry in client.gorilla.entries().items()})
 
 
 def pick(answer: Answer, insert: Callable[[Candidate], None]) -> None:
@@ -110,7 +109,7 @@ def _pick_in_terminal(answer: Answer, insert: Callable[[Candidate], None]) -> No
         insert(answer.candidates[int(typed) - 1])
 
 
-def _print_catalogs(records: dict[str, int]) -> None:
+def _print_records(records: Mapping[str, int]) -> None:
     if records:
         listed: Iterable[str] = (f"{name} ({count})" for name, count in sorted(records.items()))
         print(f"Documents: {sum(records.values())} in {', '.join(listed)}")
