@@ -52,6 +52,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, NoReturn
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 SOURCES = Path(__file__).parent / "sources"
 BUILTIN = Path(__file__).parent / "builtin"
 
@@ -72,7 +74,6 @@ FIELDS = (
 Record = dict[str, Any]
 """One record of the catalogue, ready for JSON."""
 
-_DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _HUB_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -292,8 +293,10 @@ class _Table:
     def requirements(self, key: str) -> tuple[str, ...]:
         names = self.texts(key)
         for name in names:
-            if not _DISTRIBUTION_NAME.fullmatch(name):
-                self.fail(WrongValueError, f"{name!r} in {key!r} is not a distribution name")
+            try:
+                Requirement(name)
+            except InvalidRequirement as error:
+                self.fail(WrongValueError, f"{name!r} in {key!r} is not a requirement: {error}")
         return names
 
     def arguments(self) -> dict[str, Argument]:

@@ -40,8 +40,9 @@ MAX_TERMS = 64
 MAX_CORRECTIONS = 5
 """For how many unknown words of a text a likelier one is looked for."""
 
+DISK_MEGABYTES = 64
 MEMORY_MEGABYTES = 1024
-"""How much an index in memory may sort at once; beyond that, Whoosh would need a disk."""
+"""How much is sorted at once; beyond that, Whoosh writes to a disk, which may be full."""
 
 HIGHLIGHT_CHARACTERS = 160
 
@@ -159,11 +160,11 @@ class LexicalIndex:
             _make_private(private)
         self._state = _state(folder)
         storage = FileStorage(str(_home(folder)))
-        if not storage.index_exists():
-            with _locked(folder):
-                if not storage.index_exists():
-                    storage.create_index(_schema())
         with self._reading():
+            if not storage.index_exists():
+                with _locked(folder):
+                    if not storage.index_exists():
+                        storage.create_index(_schema())
             self._index = storage.open_index(schema=_schema())
 
     @staticmethod
@@ -207,7 +208,11 @@ class LexicalIndex:
         """
         with _locked(self.folder) if self.folder else nullcontext():
             with self._reading():
-                writer = SegmentWriter(self._index, timeout=LOCK_SECONDS, limitmb=MEMORY_MEGABYTES)
+                writer = SegmentWriter(
+                    self._index,
+                    timeout=LOCK_SECONDS,
+                    limitmb=DISK_MEGABYTES if self.folder else MEMORY_MEGABYTES,
+                )
             try:
                 yield IndexWriter(writer)
                 with self._reading():
@@ -244,8 +249,10 @@ class LexicalIndex:
         if not terms or wanted == query.NullQuery:
             return []
         with self._fresh_searcher() as searcher:
-            weights = _rarities(searcher, terms)
-            terms = sorted(terms, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
+            frequencies = _frequencies(searcher, terms)
+            weights = _rarities(searcher, frequencies)
+            known = [term for term in terms if frequencies[term]]
+            telling = sorted(known, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
             results = searcher.search(
                 query.Or(
                     [
@@ -257,7 +264,7 @@ class LexicalIndex:
                                 for field, boost in BOOSTS.items()
                             ]
                         )
-                        for term in terms
+                        for term in telling
                     ]
                 ),
                 limit=limit,
@@ -319,7 +326,7 @@ class LexicalIndex:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (index.LockError, MemoryError):
+        except (IndexBusyError, MemoryError):
             raise
         except Exception as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
@@ -418,14 +425,15 @@ def _split_case(text: str) -> str:
     return text if split == text else f"{text} {split}"
 
 
-def _rarities(searcher: Any, terms: list[str]) -> dict[str, float]:
-    # The inverse document frequency of a word, whichever field has it; unknown words weigh most.
+def _frequencies(searcher: Any, terms: list[str]) -> dict[str, int]:
     reader = searcher.reader()
-    count = max(reader.doc_count(), 1)
-    return {
-        term: math.log(1 + count / (1 + max(reader.doc_frequency(field, term) for field in BOOSTS)))
-        for term in terms
-    }
+    return {term: max(reader.doc_frequency(field, term) for field in BOOSTS) for term in terms}
+
+
+def _rarities(searcher: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
+    # The inverse document frequency of a word, whichever field has it; unknown words weigh most.
+    count = max(searcher.doc_count(), 1)
+    return {term: math.log(1 + count / (1 + frequency)) for term, frequency in frequencies.items()}
 
 
 def _filter(filters: Mapping[str, str]) -> Any:

@@ -62,18 +62,11 @@ class DocumentIndex:
             try:
                 yield from self._refresh_on_disk()
             except (OSError, IndexDamagedError, IndexBusyError) as error:
-                self._close()
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                self._fault = (
-                    f"The index in {self.folder} cannot be written ({_reason(error)}); it is kept "
-                    "in memory until it can."
-                )
+                self._use_memory(error)
             else:
                 self._in_memory = None
-                return
-        if self._in_memory is None:
-            self._in_memory = LexicalIndex(None)
-        yield from self._follow(self._in_memory)
+        if self._in_memory is not None:
+            yield from self._follow(self._in_memory)
 
     def search(self, request: Request) -> SearchResult:
         """The ``request.documents`` documents nearest to the instruction, best first."""
@@ -109,16 +102,39 @@ class DocumentIndex:
         )
 
     def _read(self, question: Callable[[LexicalIndex], T]) -> T:
-        for _ in range(ATTEMPTS):
+        attempts = 0
+        while True:
             for _ in self.refresh():
                 pass
             lexical = self._in_memory or self._on_disk
             assert lexical is not None
+            attempts += 1
             try:
                 return question(lexical)
-            except IndexDamagedError as error:
-                self._give_up(error)
-        raise AssertionError("an index in memory is never damaged")
+            except (OSError, IndexDamagedError) as error:
+                if lexical is self._in_memory:
+                    raise
+                self._mend(error, attempts)
+
+    def _mend(self, error: OSError | IndexDamagedError, attempts: int) -> None:
+        if isinstance(error, OSError) or attempts == ATTEMPTS:
+            self._use_memory(error)
+            return
+        try:
+            self._delete(error)
+        except (OSError, IndexBusyError) as obstacle:
+            self._use_memory(obstacle)
+
+    def _use_memory(self, error: Exception) -> None:
+        self._close()
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self._fault = (
+            f"The index in {self.folder} cannot be used ({reason}); it is kept in memory until it "
+            "can."
+        )
+        if self._in_memory is None:
+            self._in_memory = LexicalIndex(None)
 
     def _refresh_on_disk(self) -> Iterator[Progress]:
         for _ in range(ATTEMPTS - 1):
@@ -160,10 +176,6 @@ class DocumentIndex:
         if self._on_disk is not None:
             self._on_disk.close()
         self._on_disk = None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:

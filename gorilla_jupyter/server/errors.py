@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from gorilla_jupyter.answer import RequestError
-from gorilla_jupyter.model.backend import ModelError
-
 CANCELLED = 499
 """The status of a request that was cancelled; the standard has none, and this one is understood."""
 
@@ -23,6 +20,9 @@ class RestError(Exception):
 
 def rest_error(error: BaseException) -> RestError:
     """The status and the sentence of any exception."""
+    from gorilla_jupyter.answer import RequestError
+    from gorilla_jupyter.model.backend import ModelError
+
     if isinstance(error, RestError):
         return error
     if isinstance(error, RequestError):

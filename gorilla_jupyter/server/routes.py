@@ -1,4 +1,7 @@
-"""The REST interface that ``openapi.yaml`` describes: thin handlers over the supervisor."""
+"""The REST interface that ``openapi.yaml`` describes: thin handlers over the supervisor.
+
+Every Jupyter server imports this at its start, so what only requests need is imported by them.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
-from gorilla_jupyter.answer import Request, RequestError, check_text
 from gorilla_jupyter.server.errors import RestError, rest_error
 from gorilla_jupyter.server.supervisor import Job, JobKind, Supervisor
 
 if TYPE_CHECKING:
+    from gorilla_jupyter.answer import Request
     from gorilla_jupyter.server.extension import GorillaExtension
 
 SEARCH_LIMIT = 10
@@ -93,6 +96,8 @@ class GorillaHandler(APIHandler):
         :raises RequestError: if it is none.
         :raises RestError: if this server does not allow it.
         """
+        from gorilla_jupyter.answer import Request
+
         limits = self.extension.limits()
         defaults = {name: min(getattr(Request, name), limits[name]) for name in limits}
         try:
@@ -125,7 +130,7 @@ class GorillaHandler(APIHandler):
         self.finish({"message": failure.message})
 
     def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
-        if not isinstance(error, RestError | RequestError):
+        if isinstance(error, HTTPError) or rest_error(error).status == 500:
             super().log_exception(kind, error, traceback)
 
 
@@ -161,6 +166,8 @@ class SearchHandler(GorillaHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
+        from gorilla_jupyter.answer import check_text
+
         text = check_text(self.read_query("q") or "", "text to search for")
         limit = self.read_query("limit") or str(SEARCH_LIMIT)
         if not re.fullmatch("[0-9]{1,9}", limit):

@@ -27,7 +27,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, TextIO
 
-from gorilla_jupyter.answer import Progress, Request, event_to_json
+from gorilla_jupyter.answer import Event, Progress, Request, event_to_json
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
@@ -79,16 +79,12 @@ class Worker:
             self._send(job, end="failed", status=failure.status, message=failure.message)
 
     def _events(self, kind: str, arguments: dict[str, Any]) -> Generator[dict[str, Any]]:
-        # Whatever the request, the index is brought up to date where its progress can be seen and
-        # stopped.
-        for progress in self._gorilla.refresh():
-            self._catalogs_are_known = False
-            yield event_to_json(progress)
+        if kind == "ask":
+            yield from self._noting(self._gorilla.stream(Request.from_json(arguments)))
+            return
+        # First the index is brought up to date, here where its progress is seen and can be stopped.
+        yield from self._noting(self._gorilla.refresh())
         match kind:
-            case "ask":
-                for event in self._gorilla.stream(Request.from_json(arguments)):
-                    self._catalogs_are_known &= not isinstance(event, Progress)
-                    yield event_to_json(event)
             case "search":
                 text, limit = arguments.pop("text"), arguments.pop("limit")
                 found = self._gorilla.search(text, limit=limit, **arguments)
@@ -103,6 +99,12 @@ class Worker:
                 pass
             case _:
                 raise RestError(500, f"The engine knows no request of kind '{kind}'.")
+
+    def _noting(self, events: Iterable[Event]) -> Generator[dict[str, Any]]:
+        for event in events:
+            if isinstance(event, Progress):
+                self._catalogs_are_known = False
+            yield event_to_json(event)
 
     def _news(self) -> dict[str, Any]:
         if self._catalogs_are_known:
