@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing for it would take longer than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from gorilla_jupyter.answer import Answer, Request
     from gorilla_jupyter.engine import Gorilla
     from gorilla_jupyter.record import ApiRecord

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import reprlib
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,12 @@ MODULES: Mapping[str, str] = {
 """Distributions whose module has another name."""
 
 MAX_DEPTH = 100
-"""How deep the syntax tree of a call or an example may be: people's code stays far below."""
+"""How deep a record, or the syntax tree of its call or example, may be nested: those of people stay
+far below."""
+
+
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxstring = 80
 
 
 class RecordError(ValueError):
@@ -47,7 +53,7 @@ class RecordError(ValueError):
     """
 
     def __init__(self, field: str, expected: str, found: object) -> None:
-        shown = "nothing" if found is None else repr(found)
+        shown = "nothing" if found is None else _BRIEFLY.repr(found)
         super().__init__(f"field '{field}': expected {expected}, found {shown[:80]}")
         self.field = field
         self.expected = expected
@@ -151,6 +157,8 @@ class ApiRecord:
         """
         if not isinstance(value, Mapping):
             raise RecordError("record", "a JSON object", value)
+        if _is_deeper(value, MAX_DEPTH):
+            raise RecordError("record", f"an object nested at most {MAX_DEPTH} deep", value)
         if "api_data" in value:
             return cls.from_json(value["api_data"], source=source)
         if "user_name" in value or ("env_requirements" in value and "domain" not in value):
@@ -291,7 +299,7 @@ def distribution_name(requirement: str) -> str:
 
 def module_name(distribution: str) -> str:
     """What is imported of a distribution, as far as that can be told from its name."""
-    name = distribution_name(distribution)
+    name = re.sub(r"[-_.]+", "-", distribution).lower()
     return MODULES.get(name, name.replace("-", "_"))
 
 
@@ -323,6 +331,8 @@ def pip_argument(requirement: Requirement) -> str:
 def _is_plain_target(target: ast.expr) -> bool:
     if isinstance(target, ast.Tuple | ast.List):
         return all(map(_is_plain_target, target.elts))
+    if isinstance(target, ast.Starred):
+        return _is_plain_target(target.value)
     return isinstance(target, ast.Name)
 
 
@@ -464,11 +474,11 @@ def _split_requirements(text: str) -> tuple[str, ...]:
 def _performance(value: object, name: str) -> Mapping[str, Any]:
     if _is_absent(value):
         return {}
-    if not isinstance(value, Mapping | list | str):
-        raise RecordError(name, "an object", value)
-    if _is_deeper(value, MAX_DEPTH):
-        raise RecordError(name, f"an object nested at most {MAX_DEPTH} deep", "a deeper one")
-    return dict(value) if isinstance(value, Mapping) else {"results": value}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list | str):
+        return {"results": value}
+    raise RecordError(name, "an object", value)
 
 
 def _is_deeper(value: object, depth: int) -> bool:

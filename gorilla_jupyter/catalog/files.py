@@ -57,21 +57,16 @@ def read_file(path: Path, *, source: str) -> Reading:
     refusals: list[Refusal] = []
     for line, value in _values(text):
         if isinstance(value, _NotJson):
-            refusals.append(Refusal(path, line, None, value.reason))
+            refusals.append(Refusal(path, line, value.field, value.reason))
             continue
         try:
             record = ApiRecord.from_json(value, source=source)
             _check_writable(record)
         except RecordError as error:
             refusals.append(Refusal(path, line, error.field, str(error)))
-        except RecursionError:
-            refusals.append(Refusal(path, line, None, _TOO_DEEP))
         else:
             records.append(record)
     return Reading(tuple(records), tuple(refusals))
-
-
-_TOO_DEEP = "nested too deep to be a record"
 
 
 def _check_writable(record: ApiRecord) -> None:
@@ -88,6 +83,7 @@ def _check_writable(record: ApiRecord) -> None:
 @dataclass(frozen=True)
 class _NotJson:
     reason: str
+    field: str | None = None
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
@@ -133,6 +129,8 @@ def _array_values(text: str, position: int, line: int) -> Iterator[tuple[int, ob
         except (ValueError, RecursionError) as error:
             yield line, _not_json(error)
             end = _end_of_item(text, start)
+            if end == len(text):
+                return
         else:
             yield line, value
 
@@ -171,7 +169,7 @@ def _decode(text: str, first_line: int = 1) -> object:
 
 def _not_json(error: ValueError | RecursionError, first_line: int = 1) -> _NotJson:
     if isinstance(error, RecursionError):
-        return _NotJson(_TOO_DEEP)
+        return _NotJson("nested too deep to be a record", "record")
     if isinstance(error, json.JSONDecodeError):
         line = first_line + error.lineno - 1
         return _NotJson(f"not JSON: {error.msg} (line {line}, column {error.colno})")

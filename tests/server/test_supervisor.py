@@ -143,18 +143,18 @@ async def test_a_job_that_takes_too_long_is_stopped(
     busy_index: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "CANCEL_SECONDS", 0.1)
-    async with supervising(request_seconds=2.0) as supervising_:
+    async with supervising(request_seconds=3.0) as supervising_:
         with busy_index():
             job = supervising_.submit(*ask())
             await first_event(job)
             assert supervising_.pid is not None
             stuck = psutil.Process(supervising_.pid)
-            with pytest.raises(RestError, match="longer than 2 seconds") as failure:
+            with pytest.raises(RestError, match="longer than 3 seconds") as failure:
                 await job.result()
             assert failure.value.status == 504
             # The worker waits for the index and hears nothing: another one takes its place.
             await end_of(stuck)
-        assert (await supervising_.submit(*search()).result())["documents"]
+        await supervising_.submit(JobKind.INDEX).result()
         assert supervising_.restarts == 1
 
 
