@@ -1,6 +1,6 @@
 """Redraw the documentation's pictures: JupyterLab as a person sees it, in headless Chromium.
 
-    python docs/take_pictures.py
+python docs/take_pictures.py
 """
 
 from __future__ import annotations

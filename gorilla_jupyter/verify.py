@@ -87,7 +87,10 @@ def check_documented(record: ApiRecord, api_call: str) -> Check:
             )
         if place in shown and _is_same(value, shown[place]):
             continue
-        if place in shown and not _may_change(shown[place], arguments.get(str(place)), record):
+        if place in shown and (
+            _unpacks(place, shown[place])
+            or not _may_change(shown[place], arguments.get(str(place)), record)
+        ):
             return _failed(
                 "documented",
                 f"The document of {record.api_name} says {ast.unparse(shown[place])}, not "
@@ -226,7 +229,9 @@ class _Inquiry:
         self._answers = self._files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
         json.dump([[question.imports, question.api_call] for question in self._questions], asked)
         asked.seek(0)
-        # -P and the last place in the path: nothing in the current folder is imported.
+        # Nothing in the current folder is imported: -P leaves it out of the path, only the last
+        # place is given to the package itself, and relative entries of PYTHONPATH are dropped.
+        path = filter(os.path.isabs, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         program = f"import sys; sys.path.append(sys.argv[1]); import {__name__} as v; v.main()"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", program, str(Path(__file__).parents[1])],
@@ -234,6 +239,7 @@ class _Inquiry:
             stdout=self._answers,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         )
         return self
 
@@ -356,7 +362,8 @@ def _bind(api_call: str, names: Mapping[str, Any], *, lazy: bool = False) -> Che
         more of it; otherwise None is returned for these.
     """
     call = parse_call(api_call)
-    assert call is not None
+    if call is None:
+        return _unknown("signature", "This is not a Python call.")
     callee = ast.unparse(call.func)
     missing = _failed("signature", f"The installed package has no {callee}.")
     silent = _unknown("signature", f"{callee} does not tell its signature.")
@@ -396,6 +403,10 @@ def _by_place(call: ast.Call) -> dict[int | str, ast.expr]:
             place += "*"  # a call may unpack several mappings, and each may hold anything
         places[place] = word.value
     return places
+
+
+def _unpacks(place: int | str, shown: ast.expr) -> bool:
+    return isinstance(shown, ast.Starred) or str(place).startswith("**")
 
 
 def _is_same(value: ast.expr, shown: ast.expr) -> bool:

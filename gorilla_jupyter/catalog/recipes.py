@@ -63,7 +63,8 @@ def build(sources: Sources) -> dict[str, list[Record]]:
     """Put recipes and models together into records.
 
     :param sources: what the source files say.
-    :return: records by hub, each list sorted by domain, name and call.
+    :return: records by hub, in the order of the sources, which is a fact: of two models that suit
+        a question equally, the first is the one to reach for first.
     :raises SourceError: when a model cannot become a record.
     """
     hubs: dict[str, list[Record]] = {}
@@ -81,8 +82,6 @@ def build(sources: Sources) -> dict[str, list[Record]]:
             )
         owners[call] = model
         hubs.setdefault(model.hub, []).append(record)
-    for records in hubs.values():
-        records.sort(key=lambda record: (record["domain"], record["api_name"], record["api_call"]))
     return hubs
 
 

@@ -48,9 +48,6 @@ HIGHLIGHT_CHARACTERS = 160
 
 BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
 
-_WEIGHTING = scoring.BM25F(**{f"{field}_B": 0.0 for field in BOOSTS})
-# B = 0: a thorough document is no worse than a short one, and twins tie in the catalog's order.
-
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both
     but by can could did do does doing don for from get give given had has have he hello her
@@ -107,6 +104,20 @@ class Entry:
     digest: str
     records: int
     notices: tuple[str, ...]
+
+
+class _DocumentBm25f(scoring.BM25F):  # type: ignore[misc]
+    """BM25F with one document frequency for all fields, as Robertson and Zaragoza define it
+    (2009, section 3.6); Whoosh's own differs by field. Neither length nor repetition counts
+    (B = 0, K1 = 0): a thorough document is no worse than a short one, and twins tie in the order
+    of their catalog."""
+
+    def __init__(self) -> None:
+        super().__init__(K1=0, **{f"{field}_B": 0.0 for field in BOOSTS})
+
+    def idf(self, searcher: Any, fieldname: str, text: str) -> float:
+        frequency = max(searcher.doc_frequency(field, text) for field in BOOSTS)
+        return _rarity(frequency, searcher.doc_count_all())
 
 
 class _Stars(highlight.Formatter):  # type: ignore[misc]
@@ -173,6 +184,8 @@ class LexicalIndex:
 
         :raises IndexBusyError: if another process keeps the lock.
         """
+        if not folder.exists():
+            return
         with _locked(folder):
             if _state(folder) == state:
                 shutil.rmtree(_home(folder), ignore_errors=True)
@@ -270,6 +283,7 @@ class LexicalIndex:
                 limit=limit,
                 filter=wanted,
                 terms=True,
+                optimize=False,  # skipping by quality never ends where all qualities are equal
             )
             results.formatter = _Stars()
             results.fragmenter = highlight.ContextFragmenter(
@@ -310,7 +324,7 @@ class LexicalIndex:
             state = self._state
             if known is None:
                 state = self._current_state()
-                self._searcher = self._index.searcher(weighting=scoring.BM25F())
+                self._searcher = self._index.searcher(weighting=_DocumentBm25f())
             elif not known.up_to_date():
                 state = self._current_state()
                 self._searcher = known.refresh()
@@ -329,7 +343,7 @@ class LexicalIndex:
         except (IndexBusyError, MemoryError):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            if isinstance(error, OSError) and error.errno not in _ERRORS_OF_DAMAGE:
                 raise
             # Damaged files are unpickled and unpacked before they are checked: anything may come.
             raise IndexDamagedError(f"The index cannot be read: {error!r}.", self._state) from error
@@ -374,6 +388,10 @@ class IndexWriter:
                 "notices": list(entry.notices),
             },
         )
+
+
+_ERRORS_OF_DAMAGE = {errno.ENOENT, errno.EINVAL, errno.EOVERFLOW}
+"""What comes of files that are missing, and of places in a file that cannot be."""
 
 
 def _home(folder: Path) -> Path:
@@ -431,9 +449,14 @@ def _frequencies(searcher: Any, terms: list[str]) -> dict[str, int]:
 
 
 def _rarities(searcher: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
-    # The inverse document frequency of a word, whichever field has it; unknown words weigh most.
-    count = max(searcher.doc_count(), 1)
-    return {term: math.log(1 + count / (1 + frequency)) for term, frequency in frequencies.items()}
+    # Unknown words weigh most.
+    count = searcher.doc_count_all()
+    return {term: _rarity(frequency, count) for term, frequency in frequencies.items()}
+
+
+def _rarity(frequency: int, count: int) -> float:
+    """The inverse document frequency of a word that ``frequency`` of ``count`` documents have."""
+    return math.log(1 + count / (1 + frequency))
 
 
 def _filter(filters: Mapping[str, str]) -> Any:

@@ -60,8 +60,8 @@ def _domain_coverage(documents: Sequence[Document]) -> dict[str, float]:
 def _order_agreement(sentence: str, description: str) -> float:
     """The share of neighbouring words that both have, in the same order: from English to German
     is not from German to English."""
-    words = re.findall(r"\w+", description.lower())
+    words = re.findall(r"\w{4,}", description.lower())
     place = {word: position for position, word in reversed(list(enumerate(words)))}
-    known = [word for word in re.findall(r"\w+", sentence.lower()) if word in place]
+    known = [word for word in re.findall(r"\w{4,}", sentence.lower()) if word in place]
     steps = [place[first] < place[second] for first, second in pairwise(known) if first != second]
     return sum(steps) / len(steps) if steps else 0.0

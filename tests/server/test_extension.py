@@ -10,7 +10,7 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from gorilla_jupyter.server.extension import GorillaExtension
-from server.conftest import Client
+from tests.server.conftest import Client
 
 
 def test_importing_it_imports_nothing_of_the_engine() -> None:

@@ -15,7 +15,7 @@ from jupyter_server.auth import Authorizer
 from gorilla_jupyter.answer import MAX_CHARACTERS, Answer
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
-from server.conftest import OPENAPI, Client, Reply
+from tests.server.conftest import OPENAPI, Client, Reply
 
 SENTENCE = {"instruction": "load a TTS model", "candidates": 2}
 
