@@ -18,7 +18,7 @@ VOTERS = 3
 
 
 class EmbeddedBackend:
-    """Chooses by coverage, retrieval score, domain and word order; fills what the sentence names."""
+    """Chooses by coverage, score, domain and word order; fills in what the sentence names."""
 
     name = "embedded"
 
