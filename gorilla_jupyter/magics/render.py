@@ -25,7 +25,7 @@ div.gorilla {color: var(--jp-content-font-color1, inherit); font-size: 13px; lin
 div.gorilla p {margin: 4px 0}
 div.gorilla summary {cursor: pointer}
 div.gorilla details {margin: 4px 0; padding-left: 2px}
-div.gorilla details > div {margin: 2px 0 6px 18px}
+div.gorilla details div {margin: 2px 0 6px 18px}
 div.gorilla pre {background: var(--jp-layout-color2, #f4f4f4); color: inherit; padding: 6px 8px;
   margin: 4px 0; overflow-x: auto; font-family: var(--jp-code-font-family, monospace)}
 div.gorilla table {margin: 4px 0; border-collapse: collapse}
