@@ -35,6 +35,18 @@ class Check:
     sentence: str
 
 
+def passed(name: CheckName, sentence: str) -> Check:
+    return Check(name, CheckStatus.PASSED, sentence)
+
+
+def failed(name: CheckName, sentence: str) -> Check:
+    return Check(name, CheckStatus.FAILED, sentence)
+
+
+def unknown(name: CheckName, sentence: str) -> Check:
+    return Check(name, CheckStatus.UNKNOWN, sentence)
+
+
 @dataclass(frozen=True)
 class Request:
     """One question.

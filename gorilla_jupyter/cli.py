@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     add = actions.add_parser("add", help="add the APIs of a JSON or JSONL file")
     add.add_argument("file", type=Path)
     add.set_defaults(run=_catalog_add)
+    check = actions.add_parser("check", help="hold every shipped record against its package")
+    check.add_argument(
+        "--record", action="store_true", help="store the installed packages' signatures"
+    )
+    check.set_defaults(run=_catalog_check)
     remove = actions.add_parser("remove", help="remove one of your catalogs")
     remove.add_argument("name")
     remove.set_defaults(run=_catalog_remove)
@@ -121,6 +126,25 @@ def _catalog_add(options: argparse.Namespace) -> int:
     print(f"{verb} the catalog '{addition.name}': {len(addition.reading.records)} records.")
     _print_problems(addition.reading.refusals)
     return 1 if addition.reading.refusals else 0
+
+
+def _catalog_check(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.check import check, merged
+    from gorilla_jupyter.catalog.signatures import load_table, write_table
+    from gorilla_jupyter.catalog.store import CatalogStore
+
+    catalogs = [catalog for catalog in CatalogStore().catalogs() if catalog.builtin]
+    table = load_table()
+    report = check((record for catalog in catalogs for record in catalog.read().records), table)
+    if options.record:
+        write_table(merged(table, report))
+    for module, package in report.against.items():
+        how = "installed" if module in report.installed else f"as of {package.date}"
+        print(f"{package.distribution} {package.version} ({how})")
+    for line in (*report.drift, *report.problems):
+        print(line)
+    print(f"{report.records} records, {len(report.problems)} problems.")
+    return 1 if report.problems else 0
 
 
 def _catalog_remove(options: argparse.Namespace) -> int:

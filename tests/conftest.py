@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,30 @@ def indexed_home(gorilla_home: Path, built_index: Path) -> Path:
     """``gorilla_home`` with the shipped catalogs indexed already."""
     shutil.copytree(built_index, gorilla_home / "index")
     return gorilla_home
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages, for this process and those it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr("gorilla_jupyter.signature._known", {})
+    monkeypatch.setattr("gorilla_jupyter.signature._slow", set())
+    return folder
+
+
+@pytest.fixture
+def install(site: Path) -> Callable[..., None]:
+    """Installs a package of one module."""
+
+    def install(name: str, code: str = "", *, version: str = "1.0") -> None:
+        (site / f"{name}.py").write_text(code)
+        metadata = site / f"{name}-{version}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+        (metadata / "RECORD").write_text(f"{name}.py,,\n")
+
+    return install

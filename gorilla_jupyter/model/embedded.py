@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gorilla_jupyter.answer import Document, Proposal, Request
+from gorilla_jupyter.model.arguments import fill_arguments
 
 FITS = 0.4
 """The least coverage of a sentence's telling words with which a document is said to fit."""
@@ -17,7 +18,7 @@ VOTERS = 3
 
 
 class EmbeddedBackend:
-    """Chooses by coverage, retrieval score, domain and word order; the call is as documented."""
+    """Chooses by coverage, score, domain and word order; fills in what the sentence names."""
 
     name = "embedded"
 
@@ -40,7 +41,7 @@ class EmbeddedBackend:
             if document.coverage >= FITS and record.call is not None:
                 yield Proposal(
                     record,
-                    record.api_call,
+                    fill_arguments(record, request.instruction),
                     explanation=record.description or record.functionality,
                     score=confidence[record.id],
                 )

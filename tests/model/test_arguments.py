@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.record import ApiRecord, Argument
+from gorilla_jupyter.verify import check_documented
+
+READ = (
+    "pd.read_csv(filepath_or_buffer)",
+    [
+        Argument("filepath_or_buffer", "str | path object"),
+        Argument("sep", "str", "','"),
+        Argument("nrows", "int | None", "None"),
+    ],
+)
+LINSPACE = (
+    "np.linspace(start, stop)",
+    [
+        Argument("start", "float"),
+        Argument("stop", "float"),
+        Argument("num", "int", "50"),
+    ],
+)
+SPEECH = (
+    'pipeline("text-to-speech", model="suno/bark")',
+    [
+        Argument("task", "str"),
+        Argument("model", "str"),
+        Argument("device", "int | str", "None"),
+    ],
+)
+RENAME = (
+    "dataframe.drop(labels)",
+    [Argument("labels", "str | list"), Argument("axis", "int", "0")],
+)
+UNTYPED = ("train(data)", [Argument("data")])
+
+
+def a_record(document: tuple[str, list[Argument]]) -> ApiRecord:
+    call, arguments = document
+    return ApiRecord("Data", "Widgets", "Work", "suno/bark", call, tuple(arguments))
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence", "call"),
+    [
+        (READ, "read orders.csv into a dataframe", "pd.read_csv('orders.csv')"),
+        (READ, "read data/2024/orders.csv", "pd.read_csv('data/2024/orders.csv')"),
+        (READ, 'read "my orders.csv"', "pd.read_csv('my orders.csv')"),
+        (READ, "read orders.csv with sep ';'", "pd.read_csv('orders.csv', sep=';')"),
+        (READ, "read orders.csv, nrows 100", "pd.read_csv('orders.csv', nrows=100)"),
+        (READ, "read a table", "pd.read_csv(filepath_or_buffer)"),
+        (READ, "read version 2.0 of the table", "pd.read_csv(filepath_or_buffer)"),
+        (LINSPACE, "numbers from 0 to 2.5", "np.linspace(0, 2.5)"),
+        (LINSPACE, "from -1 to 1 with num=200", "np.linspace(-1, 1, num=200)"),
+        (LINSPACE, "from 0 to 1e-3", "np.linspace(0, 0.001)"),
+        (SPEECH, "load a TTS model", 'pipeline("text-to-speech", model="suno/bark")'),
+        (
+            SPEECH,
+            "a TTS model on device 'cuda'",
+            "pipeline('text-to-speech', model='suno/bark', device='cuda')",
+        ),
+        (SPEECH, "model 'other/model' for speech", 'pipeline("text-to-speech", model="suno/bark")'),
+        (RENAME, "drop the column 'price'", "dataframe.drop('price')"),
+        (RENAME, "drop 'price', axis 1", "dataframe.drop('price', axis=1)"),
+        (UNTYPED, "train on 12 rows of 'x'", "train(data)"),
+        (READ, "don't read, it's e.g. nothing", "pd.read_csv(filepath_or_buffer)"),
+    ],
+)
+def test_the_values_of_a_sentence_are_put_where_the_call_takes_them(
+    document: tuple[str, list[Argument]], sentence: str, call: str
+) -> None:
+    assert fill_arguments(a_record(document), sentence) == call
+
+
+@pytest.mark.parametrize("document", [READ, LINSPACE, SPEECH, RENAME, UNTYPED])
+@pytest.mark.parametrize(
+    "sentence",
+    ["read orders.csv sep ';' nrows 3 num 7 axis 1 device 'x' from 1 to 2.5 'y'", "", "'"],
+)
+def test_what_is_filled_in_stays_documented(
+    document: tuple[str, list[Argument]], sentence: str
+) -> None:
+    record = a_record(document)
+    assert check_documented(record, fill_arguments(record, sentence)).status == "passed"
