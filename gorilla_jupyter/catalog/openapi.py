@@ -47,6 +47,11 @@ _TYPES = {
     "array": "list",
     "object": "dict",
 }
+_PLACES = {
+    "query": "params[{!r}]",
+    "header": "headers[{!r}]",
+    "cookie": "cookies[{!r}]",
+}
 _STAND_INS: Mapping[str, object] = {
     "integer": 1,
     "number": 1.0,
@@ -171,7 +176,9 @@ class _Operation:
         required = parameter.get("required") is True or place == "path"
         schema = self.schema(parameter.get("schema") or _first_media(parameter)[1].get("schema"))
         description = _text(parameter.get("description"))
-        self.arguments.append(_argument(name, schema, description, required=required))
+        self._document(
+            _PLACES.get(place, "{{{}}}"), name, schema, required=required, text=description
+        )
         if not (required or "default" in schema):
             return  # left to the server
         sample = self._sample_of(parameter, schema, name)
@@ -183,6 +190,24 @@ class _Operation:
             is_text = isinstance(sample, str)
             into[name] = variable if is_text else ast.Call(ast.Name("str"), [variable], [])
 
+    def _document(
+        self, place: str, name: str, schema: Mapping[str, Any], *, required: bool, text: str
+    ) -> None:
+        # By the place in the call: what the operation calls "timeout" is no argument of httpx.
+        choices = schema.get("enum")
+        if isinstance(choices, list) and _is_literal(choices):
+            text = f"{text} One of: {', '.join(map(str, choices))}.".strip()
+        default = schema.get("default")
+        given = not required and "default" in schema and _is_literal(default)
+        self.arguments.append(
+            Argument(
+                place.format(name),
+                type=_TYPES.get(_type(schema), ""),
+                default=repr(default) if given else None,
+                description=text,
+            )
+        )
+
     def _take_body(self) -> None:
         if "requestBody" not in self.operation:
             return
@@ -192,24 +217,22 @@ class _Operation:
             return
         schema = self.schema(media.get("schema"))
         required = schema.get("required")
-        for name, reference in _properties(schema, self).items():
-            part = self.schema(reference)
-            needed = isinstance(required, list) and name in required
-            known = {argument.name for argument in self.arguments}
-            if name not in known:
-                description = _text(part.get("description"))
-                self.arguments.append(_argument(name, part, description, required=needed))
         sample = self._sample_of(media, schema, "body")
-        if kind == "multipart/form-data" and isinstance(sample, dict):
-            self._take_form(sample, schema)
-            return
-        if kind == "application/x-www-form-urlencoded":
+        if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
             word = "data"
         elif kind == "application/json" or kind.endswith("+json"):
             word = "json"
         else:
             word = "content"
             sample = sample if isinstance(sample, str) else f"<{kind}>"
+        for name, reference in _properties(schema, self).items():
+            part = self.schema(reference)
+            place = "files[{!r}]" if word == "data" and _is_file(part) else f"{word}[{{!r}}]"
+            needed = isinstance(required, list) and name in required
+            self._document(place, name, part, required=needed, text=_text(part.get("description")))
+        if kind == "multipart/form-data" and isinstance(sample, dict):
+            self._take_form(sample, schema)
+            return
         if kind not in SIMPLE_CONTENT:
             self.http.headers["Content-Type"] = ast.Constant(kind)
         self.http.places["body"] = (sample, _text(body.get("description")))
@@ -412,22 +435,6 @@ def _first_media(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     for kind in (*simple, *content):
         return kind, _optional(content[kind])
     return "", {}
-
-
-def _argument(
-    name: str, schema: Mapping[str, Any], description: str, *, required: bool
-) -> Argument:
-    choices = schema.get("enum")
-    if isinstance(choices, list) and _is_literal(choices):
-        description = f"{description} One of: {', '.join(map(str, choices))}.".strip()
-    default = schema.get("default")
-    given = not required and "default" in schema and _is_literal(default)
-    return Argument(
-        name,
-        type=_TYPES.get(_type(schema), ""),
-        default=repr(default) if given else None,
-        description=description,
-    )
 
 
 def _type(schema: Mapping[str, Any]) -> str:
