@@ -114,11 +114,12 @@ def _parts(value: object, text: str, line: int, source: str) -> Iterator[ApiReco
     if isinstance(value, _Fault):
         yield value
     elif isinstance(value, Mapping) and openapi.is_document(value):
+        lines = _lines_of_paths(text)
         for found in openapi.read_document(value, source=source):
             if isinstance(found, ApiRecord):
                 yield found
             else:
-                yield _Fault(found.reason, found.operation, _line_of(found.path, text))
+                yield _Fault(found.reason, found.operation, lines.get(found.path))
     else:
         try:
             yield ApiRecord.from_json(value, source=source)
@@ -126,10 +127,16 @@ def _parts(value: object, text: str, line: int, source: str) -> Iterator[ApiReco
             yield _Fault(str(error), error.field)
 
 
-def _line_of(path: str, text: str) -> int | None:
-    """Where a path of an OpenAPI document stands as a key."""
-    found = re.search(rf"""^[ ]*["']?{re.escape(path)}["']?[ ]*:""", text, re.M) if path else None
-    return text.count("\n", 0, found.start()) + 1 if found else None
+def _lines_of_paths(text: str) -> dict[str, int]:
+    """Where the paths of an OpenAPI document stand as keys, as far as each has its own line."""
+    lines = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if found := _PATH_KEY.match(line):
+            lines.setdefault(found.group(1), number)
+    return lines
+
+
+_PATH_KEY = re.compile(r"""[ ]*["']?(/[^"'\s]*?)["']?[ ]*:""")
 
 
 def _check_writable(record: ApiRecord) -> None:
@@ -153,7 +160,7 @@ def _check_visible(field: str, value: object) -> None:
     # What turns the direction of text, or moves a terminal's cursor, lets a cell look other than
     # it is.
     if isinstance(value, str):
-        for character in value:
+        for character in value.replace("\r\n", "\n"):
             control = unicodedata.category(character) == "Cc" and character not in "\n\t"
             if control or character in _DIRECTIONS:
                 expected = f"text without control characters (here: U+{ord(character):04X})"

@@ -20,6 +20,9 @@ BODILESS = frozenset({"get", "delete", "options", "head"})
 LINE = 88
 """How wide a line of an example may be."""
 
+SHORTEST_REMARK = 8
+"""Where less fits beside an assignment, its remark is left out."""
+
 _NAMES_OF_THE_CELL = frozenset({"base_url", "body", "httpx", "os", "response", "result"})
 
 
@@ -139,5 +142,8 @@ def environment_name(text: str) -> str:
 
 
 def _remark(text: str, code: str) -> str:
-    short = textwrap.shorten(text, max(LINE - len(code) - 7, 0), placeholder=" …")
+    left = LINE - len(code) - len(" =   # ")
+    if left < SHORTEST_REMARK:
+        return ""
+    short = textwrap.shorten(text, left, placeholder=" …")
     return f"  # {short}" if short not in ("", "…") and short.isprintable() else ""

@@ -29,9 +29,6 @@ MAX_SAMPLE_VALUES = 100
 MAX_EXAMPLE_CHARACTERS = 2_000
 """A longer example of a value is not put into a cell."""
 
-MAX_COMPOSITION = 20
-"""How many levels of ``allOf`` a schema is followed through."""
-
 SIMPLE_CONTENT = (
     "application/json",
     "application/x-www-form-urlencoded",
@@ -417,15 +414,20 @@ def _resolved(value: object, document: Mapping[str, Any]) -> object:
     return value
 
 
-def _properties(
-    schema: Mapping[str, Any], operation: _Operation, depth: int = 0
-) -> dict[str, object]:
+def _properties(schema: Mapping[str, Any], operation: _Operation) -> dict[str, object]:
     """The properties of an object, with those of all that it is put together from."""
     found: dict[str, object] = {}
-    parts = schema.get("allOf")
-    for part in parts if isinstance(parts, list) and depth < MAX_COMPOSITION else ():
-        found.update(_properties(operation.schema(part), operation, depth + 1))
-    return {**found, **_optional(schema.get("properties"))}
+    seen: set[int] = set()
+    left = [schema]
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        found = {**_optional(part.get("properties")), **found}
+        parts = part.get("allOf")
+        left += map(operation.schema, reversed(parts) if isinstance(parts, list) else ())
+    return found
 
 
 def _first_media(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
