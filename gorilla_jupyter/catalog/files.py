@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,11 +159,9 @@ def _check_visible(field: str, value: object) -> None:
     # What turns the direction of text, or moves a terminal's cursor, lets a cell look other than
     # it is.
     if isinstance(value, str):
-        for character in value.replace("\r\n", "\n"):
-            control = unicodedata.category(character) == "Cc" and character not in "\n\t"
-            if control or character in _DIRECTIONS:
-                expected = f"text without control characters (here: U+{ord(character):04X})"
-                raise RecordError(field, expected, value)
+        if found := _MISLEADING.search(value.replace("\r\n", "\n")):
+            expected = f"text without control characters (here: U+{ord(found.group()):04X})"
+            raise RecordError(field, expected, value)
     elif isinstance(value, Mapping):
         for key, part in value.items():
             _check_visible(field, key)
@@ -174,7 +171,9 @@ def _check_visible(field: str, value: object) -> None:
             _check_visible(field, part)
 
 
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_MISLEADING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def _yaml(text: str) -> Iterator[tuple[int, object]]:
