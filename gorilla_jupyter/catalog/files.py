@@ -128,7 +128,7 @@ def _parts(value: object, text: str, line: int, source: str) -> Iterator[ApiReco
 
 def _lines_of_paths(text: str) -> dict[str, int]:
     """Where the paths of an OpenAPI document stand as keys, as far as each has its own line."""
-    lines = {}
+    lines: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if found := _PATH_KEY.match(line):
             lines.setdefault(found.group(1), number)
@@ -151,7 +151,7 @@ def _check_writable(record: ApiRecord) -> None:
         if len(written) > MAX_FIELD_CHARACTERS:
             expected = f"at most {MAX_FIELD_CHARACTERS:,} characters"
             raise RecordError(field, expected, value)
-        if field in CODE_FIELDS:
+        if field in CODE_FIELDS and _MAY_MISLEAD.search(written):
             _check_visible(field, value)
 
 
@@ -171,9 +171,10 @@ def _check_visible(field: str, value: object) -> None:
             _check_visible(field, part)
 
 
-_MISLEADING = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
+_DIRECTIONS = r"\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_MISLEADING = re.compile(rf"[\x00-\x08\x0b-\x1f{_DIRECTIONS}]")
+_MAY_MISLEAD = re.compile(rf"\\[bfru]|[{_DIRECTIONS}]")
+"""Found in the JSON of every text with something misleading in it, and in little else."""
 
 
 def _yaml(text: str) -> Iterator[tuple[int, object]]:

@@ -127,9 +127,9 @@ while True:
 @pytest.fixture
 def adding(store: CatalogStore, tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
     """Two processes that add, for ever, catalogs of one name and catalogs of their own."""
-    commands = []
+    commands: list[list[str | Path]] = []
     for name in ("left", "right"):
-        paths = []
+        paths: list[Path] = []
         for catalog, count in (("voices", OLD), ("voices", NEW), (name, OLD)):
             path = tmp_path / name / str(len(paths)) / catalog / "file.jsonl"
             path.parent.mkdir(parents=True)
