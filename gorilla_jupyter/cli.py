@@ -189,10 +189,10 @@ def _bench_latency(options: argparse.Namespace) -> int:
 def _bench_cells(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import cells
 
-    if not options.solutions:
-        cells.run(options.results, verbose=options.verbose)
-        return 0
     sentences = cells.load()
+    if not options.solutions:
+        cells.run(options.results, sentences, verbose=options.verbose)
+        return 0
     problems = list(cells.check_solutions(sentences))
     for problem in problems:
         print(problem)

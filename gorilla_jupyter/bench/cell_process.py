@@ -54,9 +54,11 @@ def make_data(setup: str, data: dict[str, Any], cell: dict[str, Any]) -> None:
     """Run ``setup`` in ``data`` and give the cell what it binds, but for modules: a cell has to
     import what it uses."""
     exec(setup, data)
-    for name, value in data.items():
-        if name != "__builtins__" and not isinstance(value, ModuleType):
-            cell[name] = value
+    cell |= {
+        name: value
+        for name, value in data.items()
+        if name != "__builtins__" and not isinstance(value, ModuleType)
+    }
 
 
 def run_cell(code: str, namespace: dict[str, Any]) -> None:

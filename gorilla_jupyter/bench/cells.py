@@ -132,17 +132,14 @@ def load(path: Path = SENTENCES) -> tuple[Sentence, ...]:
     return tuple(Sentence(**{**item, "apis": tuple(item["apis"])}) for item in items)
 
 
-def run(results: Path, *, verbose: bool = False) -> None:
+def run(results: Path, sentences: Sequence[Sentence], *, verbose: bool = False) -> None:
     """Measure, print the table, and write ``cells.json`` into the folder ``results``.
 
     :param verbose: also list what failed, and why.
     """
     from gorilla_jupyter.engine import Gorilla
 
-    sentences = load()
     gorilla = Gorilla()
-    for _ in gorilla.refresh():
-        pass
     packages = dict.fromkeys(sentence.package for sentence in sentences)
     versions = {package: installed_version(package) for package in packages}
     names = documented_names(gorilla)
