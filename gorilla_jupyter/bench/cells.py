@@ -7,6 +7,7 @@ No sentence is left out because it fails. What is not installed or not indexed c
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -360,7 +361,9 @@ def check_solutions(sentences: Sequence[Sentence]) -> Iterator[str]:
 
 
 def _fault(sentence: Sentence) -> str:
-    exist = f"import pkgutil\nfor name in {sentence.apis!r}:\n    pkgutil.resolve_name(name)\n"
+    # A sentence may also be met by another package, which need not be here.
+    apis = [api for api in sentence.apis if importlib.util.find_spec(api.partition(".")[0])]
+    exist = f"import pkgutil\nfor name in {apis!r}:\n    pkgutil.resolve_name(name)\n"
     proof = run_cell(exist + sentence.solution, sentence)
     if proof.problem:
         return proof.problem
