@@ -94,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     latency = benchmarks.add_parser("latency", help="what start-up and questions cost")
     latency.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     latency.set_defaults(run=_bench_latency)
+    cells = benchmarks.add_parser(
+        "cells", help="how often the first answer is right, runs, and does what was asked"
+    )
+    cells.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    cells.add_argument("--verbose", action="store_true", help="also list what failed, and why")
+    cells.add_argument(
+        "--solutions", action="store_true", help="check the sentences themselves instead"
+    )
+    cells.set_defaults(run=_bench_cells)
     return parser
 
 
@@ -212,6 +221,20 @@ def _bench_latency(options: argparse.Namespace) -> int:
 
     latency.run(options.results)
     return 0
+
+
+def _bench_cells(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import cells
+
+    sentences = cells.load()
+    if not options.solutions:
+        cells.run(options.results, sentences, verbose=options.verbose)
+        return 0
+    problems = list(cells.check_solutions(sentences))
+    for problem in problems:
+        print(problem)
+    print(f"{len(sentences)} sentences, {len(problems)} problems.")
+    return 1 if problems else 0
 
 
 def _gorilla() -> Gorilla:
