@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,17 +31,28 @@ def data_folder() -> Path:
     return root / "catalogs"
 
 
+def environment_name(prefix: str = sys.prefix) -> str:
+    """What the environment of an interpreter goes by.
+
+    :param prefix: the interpreter's ``sys.prefix``.
+    """
+    digest = hashlib.sha256(prefix.encode(errors="surrogatepass")).hexdigest()[:8]
+    return re.sub(r"[^\w.-]", "-", f"{Path(prefix).name}-{digest}").strip("-.")
+
+
 @dataclass(frozen=True)
 class Catalog:
     """One catalog file.
 
     :ivar digest: SHA-256 of the file's bytes; it changes whenever the content does.
+    :ivar environment: the environment that it describes; "" for what holds everywhere.
     """
 
     name: str
     path: Path
     builtin: bool
     digest: str
+    environment: str = ""
 
     def read(self) -> Reading:
         """:raises CatalogFileError: if the file cannot be read at all."""
@@ -73,10 +85,11 @@ class CatalogStore:
         names = {catalog.name for catalog in shipped}
         own = [self._catalog(path, builtin=False) for path in _paths(self.folder)]
         # A later version may ship a catalog under a name that the user took first.
-        return shipped + [
+        own = [
             replace(catalog, name=f"{catalog.name}-own") if catalog.name in names else catalog
             for catalog in own
         ]
+        return [*shipped, *own, *self._environment_catalogs()]
 
     def add(self, path: Path, *, name: str | None = None) -> Addition:
         """Copy the records of ``path`` into the catalog ``name`` (default: the file's name).
@@ -125,6 +138,21 @@ class CatalogStore:
                 raise CatalogError(f"'{name}' is a shipped catalog and stays.")
         own = [catalog.name for catalog in self.catalogs() if not catalog.builtin]
         raise CatalogError(f"There is no catalog '{name}'. Yours: {', '.join(own) or 'none yet'}.")
+
+    @property
+    def environments(self) -> Path:
+        """The folder of the catalogs of what is installed, one folder for each environment."""
+        return self.folder / "environments"
+
+    def _environment_catalogs(self) -> Iterator[Catalog]:
+        for folder in sorted(self.environments.glob("*/")):
+            for path in _paths(folder):
+                distribution = path.stem.rsplit("-", 2)[0]
+                yield replace(
+                    self._catalog(path, builtin=False),
+                    name=f"{distribution}@{folder.name}",
+                    environment=folder.name,
+                )
 
     def _catalog(self, path: Path, *, builtin: bool) -> Catalog:
         try:
