@@ -80,18 +80,28 @@ MAX_DESCRIPTION = 500
 MAX_ARGUMENT = 160
 """Characters that are kept of each."""
 
-_SIGNATURE_LINE = re.compile(r"(?:[\w.]+ = )?(?:[\w.]+\.)?(\w+) ?\((.*)\)[ :]*(?:-+> *([^\n]*))?\.?$")
+_SIGNATURE_LINE = re.compile(
+    r"(?:[\w.]+ = )?(?:[\w.]+\.)?(\w+) ?\((.*)\)[ :]*(?:-+> *([^\n]*))?\.?$"
+)
 _DEPRECATED = re.compile(r"^(\.\. deprecated::|DEPRECATED|Deprecated[ .:,])", re.MULTILINE)
-_SECTION = re.compile(r"^(\w[\w ]*\n-{3,}|(Args|Arguments|Parameters|Returns):|:param )", re.MULTILINE)
+_SECTION = re.compile(
+    r"^(\w[\w ]*\n-{3,}|(Args|Arguments|Parameters|Returns):|:param )", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class _Parameter:
+    """A parameter of the callable.
+
+    :ivar is_expected: whether its document does not call it optional, though it has a default.
+    """
+
     name: str
     kind: str
     default: str | None
     type: str = ""
     description: str = ""
+    is_expected: bool = False
 
     @property
     def is_required(self) -> bool:
@@ -175,9 +185,11 @@ class Describer:
             return "", name
         prefixes = [prefix for prefix in MODULE_ALIASES if f"{module}.".startswith(f"{prefix}.")]
         for prefix in sorted(prefixes, key=len, reverse=True):
-            if module == prefix or told["loaded"]:
+            if module == prefix or told["reachable"]:
                 alias = MODULE_ALIASES[prefix]
-                statement = f"import {prefix}" + (f" as {alias}" if alias != prefix else "")
+                statement = f"import {prefix} as {alias}"
+                if alias == prefix:
+                    statement = f"import {prefix.partition('.')[0]}"
                 return statement, f"{alias}{module[len(prefix) :]}.{name}"
         parent, _, last = module.rpartition(".")
         if parent.partition(".")[0] in PARENT_IMPORTS:
@@ -289,15 +301,18 @@ def _framework(distribution: str) -> str:
 def _without_signature(document: str, name: str) -> tuple[str | None, str]:
     """The arguments that the first line of a compiled callable's docstring tells, and the rest."""
     first, _, rest = document.partition("\n")
+    while rest.strip() and first.count("(") > first.count(")") and len(first) < MAX_DESCRIPTION:
+        line, _, rest = rest.partition("\n")
+        first = f"{first} {line.strip()}"
     found = _SIGNATURE_LINE.match(first)
     if found is None or found.group(1) not in (name.rpartition(".")[2], "__init__"):
         return None, document
-    text = rest.lstrip()
+    text = rest.lstrip("\n")
     while (line := _SIGNATURE_LINE.match(text.partition("\n")[0])) and line[1] == found[1]:
-        text = text.partition("\n")[2].lstrip()  # another form of the same call
+        text = text.partition("\n")[2].lstrip("\n")  # another form of the same call
     result = (found.group(3) or "").strip()
     # What a builtin returns is often all that is said of it.
-    return found.group(2), text or (result if " " in result else "")
+    return found.group(2), f"{result}\n\n{text}" if " " in result and text[:1] in " >" else text
 
 
 def _parsed(text: str) -> docstring_parser.Docstring:
@@ -366,8 +381,9 @@ def _parameters(
     docstring has stand where the signature takes any."""
     told: dict[str, docstring_parser.DocstringParam] = {}
     for parameter in document.params:
-        for name in parameter.arg_name.split(","):
-            told.setdefault(name.strip().lstrip("*"), parameter)
+        for name in (name.strip().lstrip("*") for name in parameter.arg_name.split(",")):
+            if name.isidentifier() and not keyword.iskeyword(name):
+                told.setdefault(name, parameter)
     listed = _listed(first) if signature is None and first is not None else signature
     if listed is None:
         listed = [[name, "POSITIONAL_OR_KEYWORD", None, ""] for name in told]
@@ -384,10 +400,9 @@ def _parameters(
                     for more in told
                     if more not in names and not _is_optional(told[more])
                 ]
-            for entry in extra:
-                if str(entry[0]).isidentifier() and not keyword.iskeyword(entry[0]):
-                    names.add(entry[0])
-                    yield _described(*entry, told[entry[0]])
+            for more, *rest in extra:
+                names.add(more)
+                yield _described(more, *rest, told[more])
             if not extra:
                 yield _described(name, kind, default, annotation, None)
 
@@ -432,7 +447,7 @@ def _listed(arguments: str) -> list[list[Any]] | None:
             elif name.isidentifier() and not keyword.iskeyword(name):
                 value = (_literal(default) or "...") if default or depth else None
                 entries.append([name, kind, value, ""])
-            elif name not in ("", "*", "/", "..."):
+            elif name not in ("", "*", "/", "...") and not depth:
                 return None
     return entries
 
@@ -447,12 +462,14 @@ def _described(
     said = _plain((told.type_name if told else None) or "")
     said = re.sub(r",?\s*(optional\b|default\b|\(default).*", "", said)
     description = _plain((told.description if told else None) or "")
+    expected = bool(said) and told is not None and not _is_optional(told)
     return _Parameter(
         name,
         kind,
         default,
         _shortened(said or annotation, MAX_ARGUMENT),
         _shortened(description, MAX_ARGUMENT),
+        expected and default == "None" and kind.startswith("POSITIONAL"),
     )
 
 
@@ -465,8 +482,13 @@ def _shown_arguments(parameters: tuple[_Parameter, ...]) -> dict[str, str]:
         for parameter in parameters
         if parameter.is_required
     }
-    if not shown and parameters and parameters[0].kind == "VAR_POSITIONAL":
-        shown = {parameters[0].name: parameters[0].name}
+    if shown or not parameters:
+        return shown
+    first = parameters[0]
+    opaque = [parameter.kind for parameter in parameters] == ["VAR_POSITIONAL", "VAR_KEYWORD"]
+    # An argument may have a default only because there are other ways to say the same.
+    if first.is_expected or (first.kind == "VAR_POSITIONAL" and not opaque):
+        return {first.name: first.name}
     return shown
 
 

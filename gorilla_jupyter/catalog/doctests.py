@@ -112,22 +112,35 @@ def _slice(before: list[ast.stmt], given: dict[str, ast.expr]) -> Shown | None:
             needed = (needed - bound) | _used(statement.value)
         else:
             return None
-    naming = [
-        ast.unparse(ast.Assign([ast.Name(name, ast.Store())], value, lineno=0))
-        for name, value in given.items()
-        if not (isinstance(value, ast.Name) and value.id == name)
-    ]
-    # A value must not be taken from a name that has been given another one on the way.
-    taken: set[str] = set()
+    # What the example calls otherwise gets the name that the call has for it.
+    known = {name for statement in kept for name in _bound(statement)}
+    taken = known | needed | {name for text in imports for name in _bound(ast.parse(text).body[0])}
+    renamed: dict[str, str] = {}
     for name, value in given.items():
-        if taken & _used(value):
-            return None
-        if not (isinstance(value, ast.Name) and value.id == name):
-            taken.add(name)
-    statements = (*(ast.unparse(statement) for statement in reversed(kept)), *naming)
+        if isinstance(value, ast.Name) and value.id in known and name not in taken:
+            renamed.setdefault(value.id, name)
+    rename = _Renaming(renamed)
+    statements = [ast.unparse(rename.visit(statement)) for statement in reversed(kept)]
+    assigned: set[str] = set()
+    for name, value in given.items():
+        value = rename.visit(value)
+        if isinstance(value, ast.Name) and value.id == name:
+            continue
+        if assigned & _used(value):
+            return None  # it would be another value by now
+        assigned.add(name)
+        statements.append(f"{name} = {ast.unparse(value)}")
     too_long = len(statements) > MAX_STATEMENTS or len("\n".join(statements)) > MAX_CHARACTERS
     free = frozenset(name for name in needed if not hasattr(builtins, name))
-    return None if too_long else Shown(tuple(reversed(imports)), statements, free)
+    return None if too_long else Shown(tuple(reversed(imports)), tuple(statements), free)
+
+
+class _Renaming(ast.NodeTransformer):
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 (ast's name)
+        return ast.Name(self._names.get(node.id, node.id), node.ctx)
 
 
 def _used(tree: ast.AST) -> set[str]:

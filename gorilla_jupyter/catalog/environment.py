@@ -165,14 +165,12 @@ def index_environment(
                 path.unlink()
             yield reading.outcome()
     except OSError as error:
-        raise CatalogError(f"{error.filename or folder} cannot be written: {error.strerror}.") from (
-            error
-        )
+        raise CatalogError(
+            f"{error.filename or folder} cannot be written: {error.strerror}."
+        ) from (error)
 
 
-def _write(
-    path: Path, records: Generator[ApiRecord | Progress, None, None]
-) -> Iterator[Progress]:
+def _write(path: Path, records: Generator[ApiRecord | Progress, None, None]) -> Iterator[Progress]:
     """Write the records and yield the progress among them, which the writer has no use for."""
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix="."))
     try:
@@ -237,7 +235,7 @@ class _DistributionReading:
             skipped.append(module)
         describer = Describer(self._name, self._version, self._source)
         for line in told:
-            if "failed" in line:
+            if "failed" in line and self._name != PYTHON:  # which lists other platforms' modules
                 self.problems.append(f"{line['failed']} cannot be imported ({line['error']})")
             elif "path" in line and (record := describer.record(line)) is not None:
                 if self.count % RECORDS_PER_PROGRESS == 0:

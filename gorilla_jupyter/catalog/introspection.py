@@ -36,7 +36,7 @@ PYTHON = "python"
 PRIVATE_MODULE = re.compile(
     r"(^|\.)(_[^.]*|tests?|conftest|setup|externals?|extern|vendor(ed)?|third_party|benchmarks?"
     r"|pylab|idlelib|turtledemo|lib2to3|antigravity|this|posix|nt|posixpath|ntpath|genericpath"
-    r"|pydoc_data|ensurepip|sre_\w+|opcode)(\.|$)"
+    r"|pydoc_data|ensurepip|encodings|sre_\w+|opcode)(\.|$)"
 )
 INTERNAL_MODULES = (
     *("matplotlib.backends", "matplotlib.sphinxext", "matplotlib.testing"),
@@ -199,6 +199,13 @@ class Reading:
             or any(f"{module}.".startswith(f"{internal}.") for internal in INTERNAL_MODULES)
         )
 
+    def is_reachable(self, module):
+        """Whether it is there as soon as the topmost module is imported, be it loaded when it is
+        asked for."""
+        parent, _, last = module.rpartition(".")
+        listed = getattr(sys.modules.get(parent), "__all__", ())
+        return module in self.loaded or (last in listed and self.is_reachable(parent))
+
     def public(self, module):
         """The callables that a module offers: what ``__all__`` says, or what it defines."""
         listed = getattr(module, "__all__", None)
@@ -285,7 +292,7 @@ class Reading:
                 "path": f"{module}.{name}",
                 "module": module,
                 "kind": kind,
-                "loaded": module in self.loaded,
+                "reachable": self.is_reachable(module),
                 "signature": signature_of(found, bound=kind in ("method", "classmethod")),
                 "deprecated": bool(getattr(found, "__deprecated__", None)),
                 "document": document[:MAX_DOCUMENT],
