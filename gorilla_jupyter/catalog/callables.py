@@ -200,15 +200,14 @@ class Describer:
 
     def _with_receiver(self, example: _Example, owner_path: str, receiver: str) -> _Example:
         if owner_path in MAKERS:
-            statement, making = MAKERS[owner_path]
-            return example.on(receiver, statement, [making])
+            return example.on(receiver, MAKERS[owner_path][0], [MAKERS[owner_path][1]])
         owner = self._owners.get(owner_path)
         if owner is None:
             return example.on(receiver, example.statement, [f"{receiver} = ...  # {owner_path}"])
         required = _shown_arguments(owner.parameters)
-        making = [*_placeholders(owner.parameters, set(required))]
-        made = f"{owner.callee}({', '.join(required.values())})"
-        return example.on(receiver, owner.statement, [*making, f"{receiver} = {made}"])
+        made = f"{receiver} = {owner.callee}({', '.join(required.values())})"
+        arguments = _placeholders(owner.parameters, set(required))
+        return example.on(receiver, owner.statement, [*arguments, made])
 
 
 @dataclass(frozen=True)
@@ -308,7 +307,7 @@ def _without_signature(document: str, name: str) -> tuple[str | None, str]:
     if found is None or found.group(1) not in (name.rpartition(".")[2], "__init__"):
         return None, document
     text = rest.lstrip("\n")
-    while (line := _SIGNATURE_LINE.match(text.partition("\n")[0])) and line[1] == found[1]:
+    while (more := _SIGNATURE_LINE.match(text.partition("\n")[0])) and more[1] == found[1]:
         text = text.partition("\n")[2].lstrip("\n")  # another form of the same call
     result = (found.group(3) or "").strip()
     # What a builtin returns is often all that is said of it.
@@ -346,7 +345,7 @@ def _prose(document: docstring_parser.Docstring) -> list[str]:
         )
         if part is not None
     )
-    paragraphs = []
+    paragraphs: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         if re.match(r"\s*(\.\. |>>>|\||\+-|=====)|\s+\S|.*\n-{3,}", paragraph):
             if not paragraphs and not paragraph.startswith(" "):
@@ -381,6 +380,8 @@ def _parameters(
     docstring has stand where the signature takes any."""
     told: dict[str, docstring_parser.DocstringParam] = {}
     for parameter in document.params:
+        if parameter.args[0] == "attribute":  # the parser takes both for the same
+            continue
         for name in (name.strip().lstrip("*") for name in parameter.arg_name.split(",")):
             if name.isidentifier() and not keyword.iskeyword(name):
                 told.setdefault(name, parameter)
@@ -389,20 +390,20 @@ def _parameters(
         listed = [[name, "POSITIONAL_OR_KEYWORD", None, ""] for name in told]
         listed = [_optional(entry, told) for entry in listed]
     names = {entry[0] for entry in listed}
+    place: str
+    value: str | None
     for name, kind, default, annotation in listed:
         if name in told or not kind.startswith("VAR_"):
             yield _described(name, kind, default, annotation, told.get(name))
         else:
-            extra = [[more, "KEYWORD_ONLY", "...", ""] for more in told if more not in names]
+            extra = [more for more in told if more not in names]
+            place, value = "KEYWORD_ONLY", "..."
             if kind == "VAR_POSITIONAL":
-                extra = [
-                    [more, "POSITIONAL_OR_KEYWORD", None, ""]
-                    for more in told
-                    if more not in names and not _is_optional(told[more])
-                ]
-            for more, *rest in extra:
-                names.add(more)
-                yield _described(more, *rest, told[more])
+                extra = [more for more in extra if not _is_optional(told[more])]
+                place, value = "POSITIONAL_OR_KEYWORD", None
+            names |= set(extra)
+            for more in extra:
+                yield _described(more, place, value, "", told[more])
             if not extra:
                 yield _described(name, kind, default, annotation, None)
 
@@ -415,8 +416,8 @@ def _optional(entry: list[Any], told: Mapping[str, docstring_parser.DocstringPar
 
 
 def _is_optional(parameter: docstring_parser.DocstringParam) -> bool:
-    said = f"{parameter.type_name or ''} {parameter.default or ''}"
-    return bool(parameter.is_optional or parameter.default) or "optional" in said
+    # Not the parser's default, which it may take from any sentence with that word.
+    return bool(parameter.is_optional) or "default" in (parameter.type_name or "")
 
 
 def _literal(text: str | None) -> str | None:

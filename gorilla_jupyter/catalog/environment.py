@@ -165,9 +165,8 @@ def index_environment(
                 path.unlink()
             yield reading.outcome()
     except OSError as error:
-        raise CatalogError(
-            f"{error.filename or folder} cannot be written: {error.strerror}."
-        ) from (error)
+        place = error.filename or folder
+        raise CatalogError(f"{place} cannot be written: {error.strerror}.") from error
 
 
 def _write(path: Path, records: Generator[ApiRecord | Progress, None, None]) -> Iterator[Progress]:

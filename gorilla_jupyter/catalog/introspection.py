@@ -29,6 +29,9 @@ import time
 import types
 import warnings
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
 
 PYTHON = "python"
 """The name that the standard library goes by."""
@@ -52,7 +55,7 @@ MAX_DOCUMENT = 20_000
 """Characters; what is longer tells a reader no more."""
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)  # what a package prints must not get among the lines
     warnings.simplefilter("ignore")
@@ -66,11 +69,11 @@ def main(arguments):
     os._exit(0)
 
 
-def tell(output, line):
+def tell(output: TextIO, line: dict[str, Any]) -> None:
     output.write(json.dumps(line) + "\n")
 
 
-def describe():
+def describe() -> dict[str, Any]:
     versions = {PYTHON: ".".join(map(str, sys.version_info[:3]))}
     for distribution in importlib.metadata.distributions():
         try:
@@ -82,21 +85,22 @@ def describe():
     return {"prefix": sys.prefix, "version": versions[PYTHON], "distributions": versions}
 
 
-def normalized(name):
+def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def root_modules(name):
+def root_modules(name: str) -> list[str]:
     """The topmost modules of a distribution that are its own: ``google.protobuf``, not
     ``google``."""
     if name == PYTHON:
-        known = getattr(sys, "stdlib_module_names", None) or {
+        known: Any = getattr(sys, "stdlib_module_names", None) or {
             *sys.builtin_module_names,
-            *(found.name for found in pkgutil.iter_modules([os.path.dirname(os.__file__)])),
+            *(found.name for found in pkgutil.iter_modules([str(Path(os.__file__).parent)])),
         }
         return sorted({*known, "os.path"})
     distribution = importlib.metadata.distribution(name)
-    packages, modules = set(), set()
+    packages: set[tuple[str, ...]] = set()
+    modules: set[str] = set()
     for file in distribution.files or ():
         *folders, last = file.parts
         if not all(folder.isidentifier() for folder in folders):
@@ -117,7 +121,7 @@ def root_modules(name):
     return sorted(found or filter(is_found, told))
 
 
-def is_found(module):
+def is_found(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -130,20 +134,20 @@ class Reading:
     :param seconds: after which no further module is imported; what was reached is told.
     """
 
-    def __init__(self, name, seconds, skipped, output):
+    def __init__(self, name: str, seconds: float, skipped: frozenset[str], output: TextIO) -> None:
         self.name = name
         self.until = time.monotonic() + seconds
         self.skipped = skipped
         self.output = output
         self.roots = root_modules(name)
         self.families = {root.partition(".")[0].lstrip("_") for root in self.roots}
-        self.best = {}
-        self.homes = {}
-        self.loaded = frozenset()
+        self.best: dict[int, tuple[Any, str, str, Any]] = {}
+        self.homes: dict[int, Any] = {}
+        self.loaded: frozenset[str] = frozenset()
         self.left = 0
         self.count = 0
 
-    def run(self):
+    def run(self) -> None:
         for module in self.modules():
             if module.__name__ in self.roots:
                 # What importing the topmost module makes reachable, before the others are.
@@ -161,14 +165,14 @@ class Reading:
                 home = self.homes.get(id(owner))
                 if home is None or len(dir(found)) > len(dir(home)):
                     self.homes[id(owner)] = found
-        for _, module, name, found in sorted(self.best.values(), key=lambda entry: entry[0]):
+        for _, home, name, found in sorted(self.best.values(), key=lambda entry: entry[0]):
             if inspect.isclass(found):
-                self.tell_class(module, name, found)
+                self.tell_class(home, name, found)
             else:
-                self.tell_callable("function", module, name, found)
+                self.tell_callable("function", home, name, found)
         tell(self.output, {"end": self.count, "left": self.left})
 
-    def modules(self):
+    def modules(self) -> Iterator[types.ModuleType]:
         """The public modules, those nearest to the top first."""
         waiting = deque(root for root in self.roots if self.is_public(root))
         while waiting:
@@ -192,21 +196,21 @@ class Reading:
                 yield module
             waiting.extend(found.name for found in inner if self.is_public(found.name))
 
-    def is_public(self, module):
+    def is_public(self, module: str) -> bool:
         return not (
             module in self.skipped
             or PRIVATE_MODULE.search(module)
             or any(f"{module}.".startswith(f"{internal}.") for internal in INTERNAL_MODULES)
         )
 
-    def is_reachable(self, module):
+    def is_reachable(self, module: str) -> bool:
         """Whether it is there as soon as the topmost module is imported, be it loaded when it is
         asked for."""
         parent, _, last = module.rpartition(".")
         listed = getattr(sys.modules.get(parent), "__all__", ())
         return module in self.loaded or (last in listed and self.is_reachable(parent))
 
-    def public(self, module):
+    def public(self, module: types.ModuleType) -> Iterator[tuple[str, Any]]:
         """The callables that a module offers: what ``__all__`` says, or what it defines."""
         listed = getattr(module, "__all__", None)
         names = listed if isinstance(listed, (list, tuple)) else sorted(vars(module))
@@ -221,7 +225,7 @@ class Reading:
             if told:
                 yield name, found
 
-    def is_own(self, found, module, listed):
+    def is_own(self, found: Any, module: types.ModuleType, listed: bool) -> bool:
         origin = getattr(found, "__module__", None) or module.__name__
         if not isinstance(origin, str) or origin.partition(".")[0].lstrip("_") == "":
             return False
@@ -232,7 +236,7 @@ class Reading:
             return origin == module.__name__ or origin.startswith(f"{module.__name__}.")
         return re.sub(r"(^|\.)_+", r"\1", origin) == module.__name__
 
-    def tell_class(self, module, name, found):
+    def tell_class(self, module: str, name: str, found: Any) -> None:
         self.tell_callable("class", module, name, found)
         for method, function, kind in self.methods(found):
             function = getattr(function, "__func__", function)
@@ -243,7 +247,7 @@ class Reading:
                     if kind == "method":
                         self.tell_callable(kind, module, f"{name}.{accessor}.{method}", function)
 
-    def methods(self, owner):
+    def methods(self, owner: Any) -> Iterator[tuple[str, Any, str]]:
         """Name, function as it lies in the class, and kind of the public methods of a class that
         no other public class documents."""
         for name in dir(owner):
@@ -264,7 +268,7 @@ class Reading:
             elif inspect.isroutine(function):
                 yield name, function, "method"
 
-    def accessors(self, owner):
+    def accessors(self, owner: Any) -> Iterator[tuple[str, Any]]:
         """Attributes of a class that hold methods of their own: ``str`` of ``pandas.Series``."""
         for name in dir(owner):
             if name.startswith("_") or not name.islower():
@@ -278,10 +282,10 @@ class Reading:
             if inspect.isclass(found) and self.is_of_family(found) and id(found) not in self.best:
                 yield name, found
 
-    def is_of_family(self, found):
+    def is_of_family(self, found: Any) -> bool:
         return str(found.__module__).partition(".")[0].lstrip("_") in self.families
 
-    def tell_callable(self, kind, module, name, found):
+    def tell_callable(self, kind: str, module: str, name: str, found: Any) -> None:
         document = document_of(found)
         if not document:
             return
@@ -300,7 +304,7 @@ class Reading:
         )
 
 
-def is_told(found):
+def is_told(found: Any) -> bool:
     if inspect.isclass(found):
         return not issubclass(found, BaseException)
     if inspect.ismodule(found) or not callable(found):
@@ -312,7 +316,7 @@ def is_told(found):
     return described and not isinstance(found, types.GenericAlias)
 
 
-def document_of(found):
+def document_of(found: Any) -> str:
     try:
         if not inspect.isclass(found):
             return inspect.getdoc(found) or ""
@@ -327,13 +331,13 @@ def document_of(found):
         return ""
 
 
-def signature_of(found, *, bound):
+def signature_of(found: Any, *, bound: bool) -> list[list[str | None]] | None:
     """Name, kind, default and annotation of each parameter; None where there is no telling."""
     try:
         parameters = list(inspect.signature(found).parameters.values())
     except Exception:  # not only built-in callables: packages compute signatures, and fail
         return None
-    told = []
+    told: list[list[str | None]] = []
     for parameter in parameters[1:] if bound else parameters:
         has_default = parameter.default is not inspect.Parameter.empty
         told.append(
@@ -347,7 +351,7 @@ def signature_of(found, *, bound):
     return told
 
 
-def default_of(value):
+def default_of(value: Any) -> str:
     if isinstance(value, (types.FunctionType, type)):
         return value.__name__
     try:
@@ -358,7 +362,7 @@ def default_of(value):
     return text if len(text) <= MAX_DEFAULT else "..."
 
 
-def annotation_of(annotation):
+def annotation_of(annotation: Any) -> str:
     if annotation is inspect.Parameter.empty:
         return ""
     try:

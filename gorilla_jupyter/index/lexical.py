@@ -17,18 +17,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
     # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
     warnings.simplefilter("ignore", SyntaxWarning)
-    from whoosh import fields, highlight, index, query, scoring
+    from whoosh import fields, highlight, index
     from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter
     from whoosh.filedb.filestore import FileStorage, RamStorage
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 2
+FORMAT = 3
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -46,7 +48,12 @@ MEMORY_MEGABYTES = 1024
 
 HIGHLIGHT_CHARACTERS = 160
 
-BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
+BOOSTS: Mapping[str, float] = {"title": 2.0, "description": 1.0, "call": 0.7}
+"""What a word is worth in each field. Each word of a document is indexed in the best of the fields
+that have it, so that no field counts twice and few have to be read."""
+
+MANIFEST_ID = "manifest"
+"""The id of the documents that say which catalogs are indexed."""
 
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both
@@ -106,39 +113,25 @@ class Entry:
     notices: tuple[str, ...]
 
 
-class _DocumentBm25f(scoring.BM25F):  # type: ignore[misc]
-    """BM25F with one document frequency for all fields, as Robertson and Zaragoza define it
-    (2009, section 3.6); Whoosh's own differs by field. Neither length nor repetition counts
-    (B = 0, K1 = 0): a thorough document is no worse than a short one, and twins tie in the order
-    of their catalog."""
-
-    def __init__(self) -> None:
-        super().__init__(K1=0, **{f"{field}_B": 0.0 for field in BOOSTS})
-
-    def idf(self, searcher: Any, fieldname: str, text: str) -> float:
-        frequency = max(searcher.doc_frequency(field, text) for field in BOOSTS)
-        return _rarity(frequency, searcher.doc_count_all())
-
-
 class _Stars(highlight.Formatter):  # type: ignore[misc]
     def format_token(self, text: str, token: Any, replace: bool = False) -> str:
         return f"**{highlight.get_text(text, token, replace)}**"
 
 
 def _schema() -> Any:
+    # Nothing asks for a word's place in a text, or how often it stands there. Lengths are stored
+    # because Whoosh looks for their file at every single word where they are not.
+    words = {
+        name: fields.KEYWORD(scorable=True) for name in (*BOOSTS, "words", "framework", "domain")
+    }
     return fields.Schema(
         catalog=fields.ID(stored=True),
+        environment=fields.ID,
         manifest=fields.STORED,
         id=fields.ID,
         record=fields.STORED,
-        name=fields.TEXT(_STEMS),
-        task=fields.TEXT(_STEMS),
-        description=fields.TEXT(_STEMS),
-        call=fields.TEXT(_STEMS),
-        words=fields.TEXT(_TOKENS),
-        framework=fields.TEXT(_TOKENS),
-        domain=fields.TEXT(_TOKENS),
         package=fields.ID,
+        **words,
     )
 
 
@@ -207,8 +200,7 @@ class LexicalIndex:
                         stored["manifest"]["records"],
                         tuple(stored["manifest"]["notices"]),
                     )
-                    for stored in searcher.documents()
-                    if "manifest" in stored
+                    for stored in searcher.documents(id=MANIFEST_ID)
                 }
             return self._entries
 
@@ -252,44 +244,52 @@ class LexicalIndex:
                 contents.segments,
             )
 
-    def search(self, text: str, *, limit: int, filters: Mapping[str, str]) -> list[Hit]:
+    def search(
+        self, text: str, *, limit: int, filters: Mapping[str, str], environment: str = ""
+    ) -> list[Hit]:
         """The documents that share words with ``text``, best first.
 
+        The score is BM25F's with one document frequency for all fields, as Robertson and Zaragoza
+        define it (2009, section 3.6), where neither length nor repetition counts (b = 0, k1 = 0): a
+        thorough document is no worse than a short one, and twins tie in the order of their catalog.
+
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
+        :param environment: the one whose documents are considered beside those of none.
         """
         terms = _terms(text)
         wanted = _filter(filters)
-        if not terms or wanted == query.NullQuery:
+        if not terms or wanted is None:
             return []
         with self._fresh_searcher() as searcher:
-            frequencies = _frequencies(searcher, terms)
-            weights = _rarities(searcher, frequencies)
+            reader = searcher.reader()
+            frequencies = _frequencies(reader, terms)
+            weights = _rarities(reader, frequencies)
             known = [term for term in terms if frequencies[term]]
             telling = sorted(known, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
-            results = searcher.search(
-                query.Or(
-                    [
-                        # The best field counts: a task's abbreviation in a model's name adds
-                        # nothing to the same abbreviation in its task.
-                        query.DisjunctionMax(
-                            [
-                                query.Term(field, term, boost=boost)
-                                for field, boost in BOOSTS.items()
-                            ]
-                        )
-                        for term in telling
-                    ]
-                ),
-                limit=limit,
-                filter=wanted,
-                terms=True,
-                optimize=False,  # skipping by quality never ends where all qualities are equal
-            )
-            results.formatter = _Stars()
-            results.fragmenter = highlight.ContextFragmenter(
-                maxchars=HIGHLIGHT_CHARACTERS, surround=60
-            )
-            return [_hit(result, weights) for result in results]
+            scores = np.zeros(reader.doc_count_all())
+            having: dict[str, Any] = {}
+            for term in telling:
+                found = {field: _documents(reader, field, term) for field in BOOSTS}
+                for field, numbers in found.items():
+                    scores[numbers] += weights[term] * BOOSTS[field]
+                having[term] = np.concatenate(list(found.values()))
+            for other in set(_environments(reader)) - {environment}:
+                scores[_documents(reader, "environment", other)] = 0
+            for field, word in wanted:
+                others = np.ones(len(scores), dtype=bool)
+                others[_documents(reader, field, word)] = False
+                scores[others] = 0
+            best = _best(scores, limit)
+            matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
+            return [
+                _hit(
+                    _record(searcher.stored_fields(number)),
+                    float(scores[number]),
+                    {term for term in telling if matches[term][place]},
+                    weights,
+                )
+                for place, number in enumerate(best)
+            ]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
@@ -324,7 +324,7 @@ class LexicalIndex:
             state = self._state
             if known is None:
                 state = self._current_state()
-                self._searcher = self._index.searcher(weighting=_DocumentBm25f())
+                self._searcher = self._index.searcher()
             elif not known.up_to_date():
                 state = self._current_state()
                 self._searcher = known.refresh()
@@ -359,29 +359,43 @@ class IndexWriter:
         """Drop a catalog's documents and its entry."""
         self._writer.delete_by_term("catalog", catalog)
 
-    def add(self, record: ApiRecord) -> None:
+    def add(self, record: ApiRecord, environment: str = "") -> None:
         arguments = " ".join(argument.name for argument in record.api_arguments)
-        name = f"{record.api_name} {record.framework}"
-        task = f"{record.domain} {record.functionality}"
+        # A number in a version is no word of the document.
+        framework = record.framework.removesuffix(record.api_version)
+        title = f"{record.api_name} {framework} {record.domain} {record.functionality}"
         description = " ".join((record.description, *record.questions))
+        texts = {
+            "title": f"{_split_case(f'{record.api_name} {framework}')} {title}",
+            "description": description,
+            "call": _split_case(f"{record.api_call} {arguments}"),
+        }
+        indexed: set[str] = set()
+        words: dict[str, list[str]] = {}
+        for field in BOOSTS:
+            stems = {token.text for token in _STEMS(texts[field])}
+            words[field] = sorted(stems - indexed)
+            indexed |= stems
+        for field, text in (
+            ("words", f"{title} {description}"),
+            ("framework", record.framework),
+            ("domain", record.domain),
+        ):
+            words[field] = sorted({token.text for token in _TOKENS(text)})
         self._writer.add_document(
             catalog=record.source,
             id=record.id,
             record=json.dumps(record.to_json()),
-            name=_split_case(name),
-            task=task,
-            description=description,
-            call=_split_case(f"{record.api_call} {arguments}"),
-            words=f"{name} {task} {description}",
-            framework=record.framework,
-            domain=record.domain,
             package=record.package.lower(),
+            **({"environment": environment} if environment else {}),
+            **words,
         )
 
     def finish(self, catalog: str, entry: Entry) -> None:
         """Note that the catalog is indexed as it is now."""
         self._writer.add_document(
             catalog=catalog,
+            id=MANIFEST_ID,
             manifest={
                 "digest": entry.digest,
                 "records": entry.records,
@@ -443,14 +457,27 @@ def _split_case(text: str) -> str:
     return text if split == text else f"{text} {split}"
 
 
-def _frequencies(searcher: Any, terms: list[str]) -> dict[str, int]:
-    reader = searcher.reader()
-    return {term: max(reader.doc_frequency(field, term) for field in BOOSTS) for term in terms}
+def _documents(reader: Any, field: str, term: str) -> Any:
+    """The numbers of the documents that have the term in that field."""
+    if (field, term) not in reader:
+        return np.empty(0, dtype=np.intp)
+    return np.fromiter(reader.postings(field, term).all_ids(), dtype=np.intp)
 
 
-def _rarities(searcher: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
+def _best(scores: Any, limit: int) -> list[int]:
+    """The documents with the highest scores, of equal ones the first."""
+    found = np.flatnonzero(scores)
+    order = np.argsort(-scores[found], kind="stable")[:limit]
+    return [int(number) for number in found[order]]
+
+
+def _frequencies(reader: Any, terms: list[str]) -> dict[str, int]:
+    return {term: sum(reader.doc_frequency(field, term) for field in BOOSTS) for term in terms}
+
+
+def _rarities(reader: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
     # Unknown words weigh most.
-    count = searcher.doc_count_all()
+    count = reader.doc_count_all()
     return {term: _rarity(frequency, count) for term, frequency in frequencies.items()}
 
 
@@ -459,7 +486,8 @@ def _rarity(frequency: int, count: int) -> float:
     return math.log(1 + count / (1 + frequency))
 
 
-def _filter(filters: Mapping[str, str]) -> Any:
+def _filter(filters: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    """The fields and the words that they must hold; None for a filter that nothing meets."""
     wanted = []
     for field, text in filters.items():
         if field == "package":
@@ -467,19 +495,29 @@ def _filter(filters: Mapping[str, str]) -> Any:
         else:
             words = [token.text for token in _TOKENS(text)]
         if not any(words):
-            return query.NullQuery
-        wanted += [query.Term(field, word) for word in words]
-    return query.And(wanted) if wanted else None
+            return None
+        wanted += [(field, word) for word in words]
+    return wanted
 
 
-def _hit(result: Any, weights: Mapping[str, float]) -> Hit:
-    record = _record(result)
-    matched = {term.decode() for _, term in result.matched_terms()}
+def _environments(reader: Any) -> list[str]:
+    return [term.decode() for term in reader.lexicon("environment")]
+
+
+def _hit(record: ApiRecord, score: float, matched: set[str], weights: Mapping[str, float]) -> Hit:
+    shown = highlight.highlight(
+        record.description,
+        matched,
+        _STEMS,
+        highlight.ContextFragmenter(maxchars=HIGHLIGHT_CHARACTERS, surround=60),
+        _Stars(),
+        top=2,
+    )
     return Hit(
         record,
-        score=result.score,
+        score,
         coverage=sum(weights[term] for term in matched) / sum(weights.values()),
-        highlight=result.highlights("description", text=record.description, top=2)
+        highlight=shown
         or textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …"),
     )
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 import platformdirs
 
 from gorilla_jupyter.answer import Document, Progress, Request, SearchResult
-from gorilla_jupyter.catalog.files import CatalogFileError
-from gorilla_jupyter.catalog.store import Catalog, CatalogStore
+from gorilla_jupyter.catalog.files import CatalogFileError, Reading
+from gorilla_jupyter.catalog.store import Catalog, CatalogStore, environment_name
 from gorilla_jupyter.index.lexical import (
     Entry,
     IndexBusyError,
@@ -77,7 +77,12 @@ class DocumentIndex:
         }
 
         def find(lexical: LexicalIndex) -> SearchResult:
-            hits = lexical.search(request.instruction, limit=request.documents, filters=filters)
+            hits = lexical.search(
+                request.instruction,
+                limit=request.documents,
+                filters=filters,
+                environment=request.environment or environment_name(),
+            )
             return SearchResult(
                 tuple(Document(hit.record, hit.score, hit.coverage, hit.highlight) for hit in hits),
                 lexical.correction(request.instruction),
@@ -185,23 +190,22 @@ def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:
 
 
 def _write(writer: IndexWriter, work: list[tuple[str, Catalog | None]]) -> Iterator[Progress]:
-    readings = []
+    total = sum(catalog.count_lines() for _, catalog in work if catalog is not None)
+    done = 0
     for name, catalog in work:
         writer.remove(name)
-        if catalog is not None:
-            try:
-                reading = catalog.read()
-                notices = tuple(str(refusal) for refusal in reading.refusals)
-                readings.append((catalog, reading.records, notices))
-            except CatalogFileError as error:
-                readings.append((catalog, (), (str(error),)))
-    total = sum(len(records) for _, records, _ in readings)
-    done = 0
-    for catalog, records, notices in readings:
-        for record in records:
+        if catalog is None:
+            continue
+        # One catalog after the other: all of them at once would fill the memory.
+        try:
+            reading = catalog.read()
+            notices = tuple(str(refusal) for refusal in reading.refusals)
+        except CatalogFileError as error:
+            reading, notices = Reading((), ()), (str(error),)
+        for record in reading.records:
             if done % RECORDS_PER_PROGRESS == 0:
                 yield Progress(f"Indexing {catalog.name}", done, total)
-            writer.add(record)
+            writer.add(record, catalog.environment)
             done += 1
-        writer.finish(catalog.name, Entry(catalog.digest, len(records), notices))
-    yield Progress("Writing the index", done, total)
+        writer.finish(catalog.name, Entry(catalog.digest, len(reading.records), notices))
+    yield Progress("Writing the index", done, done)
