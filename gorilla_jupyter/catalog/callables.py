@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import keyword
 import re
 from collections.abc import Iterator, Mapping
@@ -13,67 +12,16 @@ from typing import Any
 import docstring_parser
 from docstring_parser import DocstringStyle
 
+from gorilla_jupyter.catalog.conventions import (
+    MAKERS,
+    MODULE_ALIASES,
+    OBJECT_NAMES,
+    PARENT_IMPORTS,
+    PYTHON,
+    object_name,
+)
 from gorilla_jupyter.catalog.doctests import Shown, shown_call
 from gorilla_jupyter.record import ApiRecord, Argument, parse_call
-
-PYTHON = "python"
-"""The name that the standard library goes by."""
-
-MODULE_ALIASES: Mapping[str, str] = {
-    "altair": "alt",
-    "cupy": "cp",
-    "dask.array": "da",
-    "dask.dataframe": "dd",
-    "geopandas": "gpd",
-    "holoviews": "hv",
-    "jax.numpy": "jnp",
-    "matplotlib": "mpl",
-    "matplotlib.dates": "mdates",
-    "matplotlib.pyplot": "plt",
-    "matplotlib.ticker": "mticker",
-    "networkx": "nx",
-    "numpy": "np",
-    "os.path": "os.path",
-    "pandas": "pd",
-    "plotly.express": "px",
-    "plotly.graph_objects": "go",
-    "polars": "pl",
-    "pyarrow": "pa",
-    "seaborn": "sns",
-    "statsmodels.api": "sm",
-    "tensorflow": "tf",
-    "tensorflow_hub": "hub",
-    "torch.nn": "nn",
-    "torch.nn.functional": "F",
-    "xarray": "xr",
-    "xml.etree.ElementTree": "ET",
-}
-"""What people call a module in their code."""
-
-PARENT_IMPORTS = frozenset({"scipy"})
-"""Packages whose modules are imported by name: ``from scipy import stats``."""
-
-OBJECT_NAMES: Mapping[str, str] = {
-    "DataFrame": "dataframe",
-    "DataFrameGroupBy": "grouped",
-    "SeriesGroupBy": "grouped_series",
-    "bytes": "data",
-    "dict": "mapping",
-    "float": "number",
-    "int": "number",
-    "list": "items",
-    "ndarray": "array",
-    "set": "elements",
-    "str": "text",
-    "tuple": "values",
-}
-"""What an object of a class is called; that of any other, by the name of its class."""
-
-MAKERS: Mapping[str, tuple[str, str]] = {
-    "matplotlib.axes.Axes": ("import matplotlib.pyplot as plt", "figure, axes = plt.subplots()"),
-    "matplotlib.figure.Figure": ("import matplotlib.pyplot as plt", "figure = plt.figure()"),
-}
-"""How objects of a class are made that nobody constructs by hand: import and statement."""
 
 MAX_SUMMARY = 200
 MAX_DESCRIPTION = 500
@@ -281,16 +229,6 @@ class _Example:
         if name in self.shown or name == self.receiver or kind_of_result.islower():
             name = "result"
         return [f"{name} = {self.call}", name]
-
-
-def object_name(class_name: str) -> str:
-    """What an object of that class is called: ``LinearRegression`` is a ``linear_regression``."""
-    if class_name in OBJECT_NAMES:
-        return OBJECT_NAMES[class_name]
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name)
-    name = words.strip("_").lower()
-    hidden = name == class_name or keyword.iskeyword(name) or hasattr(builtins, name)
-    return f"{name}_object" if hidden else name
 
 
 def _framework(distribution: str) -> str:

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from gorilla_jupyter.answer import Progress
-from gorilla_jupyter.catalog.callables import PYTHON, Describer
+from gorilla_jupyter.catalog.callables import Describer
+from gorilla_jupyter.catalog.conventions import PYTHON
 from gorilla_jupyter.catalog.store import CatalogError, CatalogStore, environment_name
 from gorilla_jupyter.record import DISTRIBUTION_ALIASES, ApiRecord, distribution_name
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 import shutil
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from gorilla_jupyter.index.scoring import Scored, best_documents
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
     # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
     warnings.simplefilter("ignore", SyntaxWarning)
     from whoosh import fields, highlight, index
-    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter
+    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter, Token
     from whoosh.filedb.filestore import FileStorage, RamStorage
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
@@ -36,11 +36,11 @@ FORMAT = 3
 LOCK_SECONDS = 60.0
 """How long to wait for another process that is writing."""
 
-MAX_TERMS = 64
-"""How many different words of a text are looked for: of more, those that tell most."""
-
 MAX_CORRECTIONS = 5
 """For how many unknown words of a text a likelier one is looked for."""
+
+MAX_SPELLINGS = 8
+"""In how many documents of a catalog a word is noted as one that is spelt like that."""
 
 DISK_MEGABYTES = 64
 MEMORY_MEGABYTES = 1024
@@ -71,7 +71,8 @@ REQUEST_WORDS = frozenset(
 """Words that most requests have and that tell no document from another."""
 
 _TOKENS = RegexTokenizer(r"[^\W_]+") | LowercaseFilter() | StopFilter(STOP_WORDS, minsize=1)
-_STEMS = _TOKENS | StemFilter()
+_STEM_FILTER = StemFilter()
+_STEMS = _TOKENS | _STEM_FILTER
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -249,47 +250,25 @@ class LexicalIndex:
     ) -> list[Hit]:
         """The documents that share words with ``text``, best first.
 
-        The score is BM25F's with one document frequency for all fields, as Robertson and Zaragoza
-        define it (2009, section 3.6), where neither length nor repetition counts (b = 0, k1 = 0): a
-        thorough document is no worse than a short one, and twins tie in the order of their catalog.
-
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
         :param environment: the one whose documents are considered beside those of none.
         """
         terms = _terms(text)
-        wanted = _filter(filters)
-        if not terms or wanted is None:
+        required = _filter(filters)
+        if not terms or required is None:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
-            frequencies = _frequencies(reader, terms)
-            weights = _rarities(reader, frequencies)
-            known = [term for term in terms if frequencies[term]]
-            telling = sorted(known, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
-            scores = np.zeros(reader.doc_count_all())
-            having: dict[str, Any] = {}
-            for term in telling:
-                found = {field: _documents(reader, field, term) for field in BOOSTS}
-                for field, numbers in found.items():
-                    scores[numbers] += weights[term] * BOOSTS[field]
-                having[term] = np.concatenate(list(found.values()))
-            for other in set(_environments(reader)) - {environment}:
-                scores[_documents(reader, "environment", other)] = 0
-            for field, word in wanted:
-                others = np.ones(len(scores), dtype=bool)
-                others[_documents(reader, field, word)] = False
-                scores[others] = 0
-            best = _best(scores, limit)
-            matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
-            return [
-                _hit(
-                    _record(searcher.stored_fields(number)),
-                    float(scores[number]),
-                    {term for term in telling if matches[term][place]},
-                    weights,
-                )
-                for place, number in enumerate(best)
-            ]
+            environments = [term.decode() for term in reader.lexicon("environment")]
+            found = best_documents(
+                reader,
+                terms,
+                BOOSTS,
+                limit=limit,
+                required=required,
+                excluded=[("environment", name) for name in environments if name != environment],
+            )
+            return [_hit(_record(searcher.stored_fields(hit.number)), hit) for hit in found]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
@@ -354,6 +333,7 @@ class IndexWriter:
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
+        self._spelt: Counter[tuple[str, str]] = Counter()
 
     def remove(self, catalog: str) -> None:
         """Drop a catalog's documents and its entry."""
@@ -363,25 +343,27 @@ class IndexWriter:
         arguments = " ".join(argument.name for argument in record.api_arguments)
         # A number in a version is no word of the document.
         framework = record.framework.removesuffix(record.api_version)
-        title = f"{record.api_name} {framework} {record.domain} {record.functionality}"
-        description = " ".join((record.description, *record.questions))
+        name = _split_case(f"{record.api_name} {framework}")
         texts = {
-            "title": f"{_split_case(f'{record.api_name} {framework}')} {title}",
-            "description": description,
+            "title": f"{name} {record.domain} {record.functionality}",
+            "description": " ".join((record.description, *record.questions)),
             "call": _split_case(f"{record.api_call} {arguments}"),
         }
+        tokens = {field: _words_of(text) for field, text in texts.items()}
         indexed: set[str] = set()
         words: dict[str, list[str]] = {}
         for field in BOOSTS:
-            stems = {token.text for token in _STEMS(texts[field])}
+            stems = set(map(_stem, tokens[field]))
             words[field] = sorted(stems - indexed)
             indexed |= stems
-        for field, text in (
-            ("words", f"{title} {description}"),
-            ("framework", record.framework),
-            ("domain", record.domain),
-        ):
-            words[field] = sorted({token.text for token in _TOKENS(text)})
+        words["words"] = sorted(
+            word
+            for word in tokens["title"] | tokens["description"]
+            if self._spelt[record.source, word] < MAX_SPELLINGS
+        )
+        self._spelt.update((record.source, word) for word in words["words"])
+        words["framework"] = sorted(_words_of(record.framework))
+        words["domain"] = sorted(_words_of(record.domain))
         self._writer.add_document(
             catalog=record.source,
             id=record.id,
@@ -443,6 +425,16 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _words_of(text: str) -> set[str]:
+    return {token.text for token in _TOKENS(text)}
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    """The stem of one of the words that :data:`_TOKENS` makes."""
+    return str(next(_STEM_FILTER(iter([Token(text=word, stopped=False)]))).text)
+
+
 def _terms(text: str) -> list[str]:
     stems = dict.fromkeys(token.text for token in _STEMS(_split_case(text)))
     telling = [stem for stem in stems if stem not in _REQUEST_STEMS]
@@ -455,35 +447,6 @@ _REQUEST_STEMS = frozenset(token.text for token in _STEMS(" ".join(sorted(REQUES
 def _split_case(text: str) -> str:
     split = _CASE_BORDER.sub(" ", text)
     return text if split == text else f"{text} {split}"
-
-
-def _documents(reader: Any, field: str, term: str) -> Any:
-    """The numbers of the documents that have the term in that field."""
-    if (field, term) not in reader:
-        return np.empty(0, dtype=np.intp)
-    return np.fromiter(reader.postings(field, term).all_ids(), dtype=np.intp)
-
-
-def _best(scores: Any, limit: int) -> list[int]:
-    """The documents with the highest scores, of equal ones the first."""
-    found = np.flatnonzero(scores)
-    order = np.argsort(-scores[found], kind="stable")[:limit]
-    return [int(number) for number in found[order]]
-
-
-def _frequencies(reader: Any, terms: list[str]) -> dict[str, int]:
-    return {term: sum(reader.doc_frequency(field, term) for field in BOOSTS) for term in terms}
-
-
-def _rarities(reader: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
-    # Unknown words weigh most.
-    count = reader.doc_count_all()
-    return {term: _rarity(frequency, count) for term, frequency in frequencies.items()}
-
-
-def _rarity(frequency: int, count: int) -> float:
-    """The inverse document frequency of a word that ``frequency`` of ``count`` documents have."""
-    return math.log(1 + count / (1 + frequency))
 
 
 def _filter(filters: Mapping[str, str]) -> list[tuple[str, str]] | None:
@@ -500,26 +463,17 @@ def _filter(filters: Mapping[str, str]) -> list[tuple[str, str]] | None:
     return wanted
 
 
-def _environments(reader: Any) -> list[str]:
-    return [term.decode() for term in reader.lexicon("environment")]
-
-
-def _hit(record: ApiRecord, score: float, matched: set[str], weights: Mapping[str, float]) -> Hit:
+def _hit(record: ApiRecord, scored: Scored) -> Hit:
     shown = highlight.highlight(
         record.description,
-        matched,
+        scored.matched,
         _STEMS,
         highlight.ContextFragmenter(maxchars=HIGHLIGHT_CHARACTERS, surround=60),
         _Stars(),
         top=2,
     )
-    return Hit(
-        record,
-        score,
-        coverage=sum(weights[term] for term in matched) / sum(weights.values()),
-        highlight=shown
-        or textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …"),
-    )
+    beginning = textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …")
+    return Hit(record, scored.score, scored.coverage, shown or beginning)
 
 
 def _record(stored: Any) -> ApiRecord:
