@@ -57,6 +57,8 @@ class Request:
     :ivar framework: consider only documents whose framework has these words.
     :ivar domain: likewise for the domain.
     :ivar package: consider only calls of this Python package.
+    :ivar environment: the environment whose installed packages are considered, as
+        :func:`gorilla_jupyter.catalog.store.environment_name` calls it; None for the engine's own.
     :ivar model: the model to ask; None for the configured one.
     """
 
@@ -66,6 +68,7 @@ class Request:
     framework: str | None = None
     domain: str | None = None
     package: str | None = None
+    environment: str | None = None
     model: str | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +79,7 @@ class Request:
                 raise RequestError(f"'{name}' must be a whole number, not {number!r}.")
             if not 1 <= number <= largest:
                 raise RequestError(f"'{name}' must be between 1 and {largest}, not {number}.")
-        for name in ("framework", "domain", "package", "model"):
+        for name in ("framework", "domain", "package", "environment", "model"):
             text = getattr(self, name)
             if text is not None:
                 check_text(text, name)

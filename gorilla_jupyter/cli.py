@@ -74,6 +74,20 @@ def _parser() -> argparse.ArgumentParser:
         "--record", action="store_true", help="store the installed packages' signatures"
     )
     check.set_defaults(run=_catalog_check)
+    index = actions.add_parser(
+        "index", help="read what is installed", description="Read what is installed."
+    )
+    index.add_argument(
+        "distributions",
+        nargs="*",
+        metavar="NAME",
+        help="a distribution, or 'python' for the standard library; none brings what is there up "
+        "to date",
+    )
+    index.add_argument(
+        "--python", default="", metavar="PATH", help="the interpreter that has them (this one)"
+    )
+    index.set_defaults(run=_catalog_index)
     remove = actions.add_parser("remove", help="remove one of your catalogs")
     remove.add_argument("name")
     remove.set_defaults(run=_catalog_remove)
@@ -191,6 +205,27 @@ def _catalog_check(options: argparse.Namespace) -> int:
         print(line)
     print(f"{report.records} records, {len(report.problems)} problems.")
     return 1 if report.problems else 0
+
+
+def _catalog_index(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.answer import Progress
+    from gorilla_jupyter.catalog.environment import State, index_environment
+    from gorilla_jupyter.progress_bar import ProgressBar
+
+    failed = False
+    try:
+        with ProgressBar() as bar:
+            for step in index_environment(options.distributions, executable=options.python):
+                if isinstance(step, Progress):
+                    bar.show(step)
+                else:
+                    failed = failed or step.state is State.FAILED
+                    bar.print(str(step))
+        _gorilla()
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; the same command does the rest.")
+        return 1
+    return 1 if failed else 0
 
 
 def _catalog_remove(options: argparse.Namespace) -> int:

@@ -23,6 +23,12 @@ class ProgressBar:
         self._bar.n = progress.done
         self._bar.set_description(progress.message)
 
+    def print(self, text: str) -> None:
+        """Print a line without spoiling the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, flush=True)
+
     def __enter__(self) -> ProgressBar:
         return self
 

@@ -8,8 +8,9 @@ import json
 import os
 import re
 import secrets
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -46,10 +47,20 @@ def data_folder() -> Path:
     return root / "catalogs"
 
 
+def environment_name(prefix: str = sys.prefix) -> str:
+    """What the environment of an interpreter goes by.
+
+    :param prefix: the interpreter's ``sys.prefix``.
+    """
+    digest = hashlib.sha256(prefix.encode(errors="surrogatepass")).hexdigest()[:8]
+    return re.sub(r"[^\w.-]", "-", f"{Path(prefix).name}-{digest}").strip("-.")
+
+
 class Origin(StrEnum):
     """Whose a catalog is; of two with the same name, that of the later one here is used."""
 
     SHIPPED = "shipped"
+    ENVIRONMENT = "installed"
     USER = "yours"
     PROJECT = "project"
 
@@ -60,12 +71,14 @@ class Catalog:
 
     :ivar digest: SHA-256 of the file's bytes; it changes whenever the content does.
     :ivar hidden_by: the catalog of the same name that is used instead of this one.
+    :ivar environment: the environment that it describes; "" for what holds everywhere.
     """
 
     name: str
     path: Path
     origin: Origin
     digest: str
+    environment: str = ""
     hidden_by: Catalog | None = None
 
     @property
@@ -90,6 +103,13 @@ class Catalog:
     def read(self) -> Reading:
         """:raises CatalogFileError: if the file cannot be read at all."""
         return read_file(self.path, source=self.name)
+
+    def count_lines(self) -> int:
+        """About how many records there are, without reading them; 0 where the file is gone."""
+        try:
+            return self.path.read_bytes().count(b"\n")
+        except OSError:
+            return 0
 
 
 @dataclass(frozen=True)
@@ -145,6 +165,7 @@ class CatalogStore:
                 catalog = replace(catalog, hidden_by=used.get(catalog.name))
                 used.setdefault(catalog.name, catalog)
                 found[origin].append(catalog)
+        found[Origin.ENVIRONMENT] = list(self._environment_catalogs())
         return [catalog for origin in Origin for catalog in found[origin]]
 
     def catalog(self, name: str) -> Catalog:
@@ -240,6 +261,21 @@ class CatalogStore:
             raise CatalogError(f"'{name}' is a shipped catalog and stays.")
         own = [catalog.name for catalog in self.catalogs() if catalog.origin is Origin.USER]
         raise CatalogError(f"There is no catalog '{name}'. Yours: {', '.join(own) or 'none yet'}.")
+
+    @property
+    def environments(self) -> Path:
+        """The folder of the catalogs of what is installed, one folder for each environment."""
+        return self.folder / "environments"
+
+    def _environment_catalogs(self) -> Iterator[Catalog]:
+        for folder in sorted(self.environments.glob("*/")):
+            for path in _paths(folder):
+                distribution = path.stem.rsplit("-", 2)[0]
+                yield replace(
+                    self._catalog(path, Origin.ENVIRONMENT),
+                    name=f"{distribution}@{folder.name}",
+                    environment=folder.name,
+                )
 
     def _catalog(self, path: Path, origin: Origin) -> Catalog:
         try:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 import shutil
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gorilla_jupyter.index.scoring import Scored, best_documents
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
     # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
     warnings.simplefilter("ignore", SyntaxWarning)
-    from whoosh import fields, highlight, index, query, scoring
-    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter
+    from whoosh import fields, highlight, index
+    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter, Token
     from whoosh.filedb.filestore import FileStorage, RamStorage
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
@@ -34,11 +36,11 @@ FORMAT = 3
 LOCK_SECONDS = 60.0
 """How long to wait for another process that is writing."""
 
-MAX_TERMS = 64
-"""How many different words of a text are looked for: of more, those that tell most."""
-
 MAX_CORRECTIONS = 5
 """For how many unknown words of a text a likelier one is looked for."""
+
+MAX_SPELLINGS = 8
+"""In how many documents of a catalog a word is noted as one that is spelt like that."""
 
 DISK_MEGABYTES = 64
 MEMORY_MEGABYTES = 1024
@@ -46,7 +48,12 @@ MEMORY_MEGABYTES = 1024
 
 HIGHLIGHT_CHARACTERS = 160
 
-BOOSTS: Mapping[str, float] = {"name": 2.0, "task": 2.0, "description": 1.0, "call": 0.7}
+BOOSTS: Mapping[str, float] = {"title": 2.0, "description": 1.0, "call": 0.7}
+"""What a word is worth in each field. Each word of a document is indexed in the best of the fields
+that have it, so that no field counts twice and few have to be read."""
+
+MANIFEST_ID = "manifest"
+"""The id of the documents that say which catalogs are indexed."""
 
 STOP_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both
@@ -64,7 +71,8 @@ REQUEST_WORDS = frozenset(
 """Words that most requests have and that tell no document from another."""
 
 _TOKENS = RegexTokenizer(r"[^\W_]+") | LowercaseFilter() | StopFilter(STOP_WORDS, minsize=1)
-_STEMS = _TOKENS | StemFilter()
+_STEM_FILTER = StemFilter()
+_STEMS = _TOKENS | _STEM_FILTER
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -106,39 +114,25 @@ class Entry:
     notices: tuple[str, ...]
 
 
-class _DocumentBm25f(scoring.BM25F):  # type: ignore[misc]
-    """BM25F with one document frequency for all fields, as Robertson and Zaragoza define it
-    (2009, section 3.6); Whoosh's own differs by field. Neither length nor repetition counts
-    (B = 0, K1 = 0): a thorough document is no worse than a short one, and twins tie in the order
-    of their catalog."""
-
-    def __init__(self) -> None:
-        super().__init__(K1=0, **{f"{field}_B": 0.0 for field in BOOSTS})
-
-    def idf(self, searcher: Any, fieldname: str, text: str) -> float:
-        frequency = max(searcher.doc_frequency(field, text) for field in BOOSTS)
-        return _rarity(frequency, searcher.doc_count_all())
-
-
 class _Stars(highlight.Formatter):  # type: ignore[misc]
     def format_token(self, text: str, token: Any, replace: bool = False) -> str:
         return f"**{highlight.get_text(text, token, replace)}**"
 
 
 def _schema() -> Any:
+    # Nothing asks for a word's place in a text, or how often it stands there. Lengths are stored
+    # because Whoosh looks for their file at every single word where they are not.
+    words = {
+        name: fields.KEYWORD(scorable=True) for name in (*BOOSTS, "words", "framework", "domain")
+    }
     return fields.Schema(
         catalog=fields.ID(stored=True),
+        environment=fields.ID,
         manifest=fields.STORED,
         id=fields.ID,
         record=fields.STORED,
-        name=fields.TEXT(_STEMS),
-        task=fields.TEXT(_STEMS),
-        description=fields.TEXT(_STEMS),
-        call=fields.TEXT(_STEMS),
-        words=fields.TEXT(_TOKENS),
-        framework=fields.TEXT(_TOKENS),
-        domain=fields.TEXT(_TOKENS),
         package=fields.ID,
+        **words,
     )
 
 
@@ -207,8 +201,7 @@ class LexicalIndex:
                         stored["manifest"]["records"],
                         tuple(stored["manifest"]["notices"]),
                     )
-                    for stored in searcher.documents()
-                    if "manifest" in stored
+                    for stored in searcher.documents(id=MANIFEST_ID)
                 }
             return self._entries
 
@@ -253,47 +246,39 @@ class LexicalIndex:
             )
 
     def search(
-        self, text: str, *, limit: int, filters: Mapping[str, str], hidden: Collection[str] = ()
+        self,
+        text: str,
+        *,
+        limit: int,
+        filters: Mapping[str, str],
+        environment: str = "",
+        hidden: Collection[str] = (),
     ) -> list[Hit]:
         """The documents that share words with ``text``, best first.
 
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
+        :param environment: the one whose documents are considered beside those of none.
         :param hidden: catalogs whose documents are left out.
         """
         terms = _terms(text)
-        wanted = _filter(filters)
-        if not terms or wanted == query.NullQuery:
+        required = _filter(filters)
+        if not terms or required is None:
             return []
         with self._fresh_searcher() as searcher:
-            frequencies = _frequencies(searcher, terms)
-            weights = _rarities(searcher, frequencies)
-            known = [term for term in terms if frequencies[term]]
-            telling = sorted(known, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
-            results = searcher.search(
-                query.Or(
-                    [
-                        # The best field counts: a task's abbreviation in a model's name adds
-                        # nothing to the same abbreviation in its task.
-                        query.DisjunctionMax(
-                            [
-                                query.Term(field, term, boost=boost)
-                                for field, boost in BOOSTS.items()
-                            ]
-                        )
-                        for term in telling
-                    ]
-                ),
+            reader = searcher.reader()
+            environments = [term.decode() for term in reader.lexicon("environment")]
+            found = best_documents(
+                reader,
+                terms,
+                BOOSTS,
                 limit=limit,
-                filter=wanted,
-                mask=query.Or([query.Term("catalog", key) for key in hidden]) if hidden else None,
-                terms=True,
-                optimize=False,  # skipping by quality never ends where all qualities are equal
+                required=required,
+                excluded=[
+                    *(("environment", name) for name in environments if name != environment),
+                    *(("catalog", key) for key in hidden),
+                ],
             )
-            results.formatter = _Stars()
-            results.fragmenter = highlight.ContextFragmenter(
-                maxchars=HIGHLIGHT_CHARACTERS, surround=60
-            )
-            return [_hit(result, weights) for result in results]
+            return [_hit(_record(searcher.stored_fields(hit.number)), hit) for hit in found]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
@@ -330,7 +315,7 @@ class LexicalIndex:
             state = self._state
             if known is None:
                 state = self._current_state()
-                self._searcher = self._index.searcher(weighting=_DocumentBm25f())
+                self._searcher = self._index.searcher()
             elif not known.up_to_date():
                 state = self._current_state()
                 self._searcher = known.refresh()
@@ -360,35 +345,52 @@ class IndexWriter:
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
+        self._spelt: Counter[tuple[str, str]] = Counter()
 
     def remove(self, catalog: str) -> None:
         """Drop a catalog's documents and its entry."""
         self._writer.delete_by_term("catalog", catalog)
 
-    def add(self, record: ApiRecord, catalog: str = "") -> None:
+    def add(self, record: ApiRecord, catalog: str = "", environment: str = "") -> None:
         """Add a document of the catalog with that key; without one, of the record's source."""
         arguments = " ".join(argument.name for argument in record.api_arguments)
-        name = f"{record.api_name} {record.framework}"
-        task = f"{record.domain} {record.functionality}"
-        description = " ".join((record.description, *record.questions))
+        # A number in a version is no word of the document.
+        framework = record.framework.removesuffix(record.api_version)
+        name = _split_case(f"{record.api_name} {framework}")
+        texts = {
+            "title": f"{name} {record.domain} {record.functionality}",
+            "description": " ".join((record.description, *record.questions)),
+            "call": _split_case(f"{record.api_call} {arguments}"),
+        }
+        tokens = {field: _words_of(text) for field, text in texts.items()}
+        indexed: set[str] = set()
+        words: dict[str, list[str]] = {}
+        for field in BOOSTS:
+            stems = set(map(_stem, tokens[field]))
+            words[field] = sorted(stems - indexed)
+            indexed |= stems
+        words["words"] = sorted(
+            word
+            for word in tokens["title"] | tokens["description"]
+            if self._spelt[record.source, word] < MAX_SPELLINGS
+        )
+        self._spelt.update((record.source, word) for word in words["words"])
+        words["framework"] = sorted(_words_of(record.framework))
+        words["domain"] = sorted(_words_of(record.domain))
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,
             record=json.dumps({**record.to_json(), "source": record.source}),
-            name=_split_case(name),
-            task=task,
-            description=description,
-            call=_split_case(f"{record.api_call} {arguments}"),
-            words=f"{name} {task} {description}",
-            framework=record.framework,
-            domain=record.domain,
             package=record.package.lower(),
+            **({"environment": environment} if environment else {}),
+            **words,
         )
 
     def finish(self, catalog: str, entry: Entry) -> None:
         """Note that the catalog is indexed as it is now."""
         self._writer.add_document(
             catalog=catalog,
+            id=MANIFEST_ID,
             manifest={
                 "digest": entry.digest,
                 "records": entry.records,
@@ -436,6 +438,16 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _words_of(text: str) -> set[str]:
+    return {token.text for token in _TOKENS(text)}
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    """The stem of one of the words that :data:`_TOKENS` makes."""
+    return str(next(_STEM_FILTER(iter([Token(text=word, stopped=False)]))).text)
+
+
 def _terms(text: str) -> list[str]:
     stems = dict.fromkeys(token.text for token in _STEMS(_split_case(text)))
     telling = [stem for stem in stems if stem not in _REQUEST_STEMS]
@@ -450,23 +462,8 @@ def _split_case(text: str) -> str:
     return text if split == text else f"{text} {split}"
 
 
-def _frequencies(searcher: Any, terms: list[str]) -> dict[str, int]:
-    reader = searcher.reader()
-    return {term: max(reader.doc_frequency(field, term) for field in BOOSTS) for term in terms}
-
-
-def _rarities(searcher: Any, frequencies: Mapping[str, int]) -> dict[str, float]:
-    # Unknown words weigh most.
-    count = searcher.doc_count_all()
-    return {term: _rarity(frequency, count) for term, frequency in frequencies.items()}
-
-
-def _rarity(frequency: int, count: int) -> float:
-    """The inverse document frequency of a word that ``frequency`` of ``count`` documents have."""
-    return math.log(1 + count / (1 + frequency))
-
-
-def _filter(filters: Mapping[str, str]) -> Any:
+def _filter(filters: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    """The fields and the words that they must hold; None for a filter that nothing meets."""
     wanted = []
     for field, text in filters.items():
         if field == "package":
@@ -474,21 +471,22 @@ def _filter(filters: Mapping[str, str]) -> Any:
         else:
             words = [token.text for token in _TOKENS(text)]
         if not any(words):
-            return query.NullQuery
-        wanted += [query.Term(field, word) for word in words]
-    return query.And(wanted) if wanted else None
+            return None
+        wanted += [(field, word) for word in words]
+    return wanted
 
 
-def _hit(result: Any, weights: Mapping[str, float]) -> Hit:
-    record = _record(result)
-    matched = {term.decode() for _, term in result.matched_terms()}
-    return Hit(
-        record,
-        score=result.score,
-        coverage=sum(weights[term] for term in matched) / sum(weights.values()),
-        highlight=result.highlights("description", text=record.description, top=2)
-        or textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …"),
+def _hit(record: ApiRecord, scored: Scored) -> Hit:
+    shown = highlight.highlight(
+        record.description,
+        scored.matched,
+        _STEMS,
+        highlight.ContextFragmenter(maxchars=HIGHLIGHT_CHARACTERS, surround=60),
+        _Stars(),
+        top=2,
     )
+    beginning = textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …")
+    return Hit(record, scored.score, scored.coverage, shown or beginning)
 
 
 def _record(stored: Any) -> ApiRecord:

@@ -11,8 +11,8 @@ from typing import TypeVar
 import platformdirs
 
 from gorilla_jupyter.answer import Document, Progress, Request, SearchResult
-from gorilla_jupyter.catalog.files import CatalogFileError
-from gorilla_jupyter.catalog.store import Catalog, CatalogStore, Origin
+from gorilla_jupyter.catalog.files import CatalogFileError, Reading
+from gorilla_jupyter.catalog.store import Catalog, CatalogStore, Origin, environment_name
 from gorilla_jupyter.index.lexical import (
     Entry,
     IndexBusyError,
@@ -83,6 +83,7 @@ class DocumentIndex:
                 request.instruction,
                 limit=request.documents,
                 filters=filters,
+                environment=request.environment or environment_name(),
                 hidden=self._hidden(lexical),
             )
             return SearchResult(
@@ -231,23 +232,22 @@ def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:
 
 
 def _write(writer: IndexWriter, work: list[tuple[str, Catalog | None]]) -> Iterator[Progress]:
-    readings = []
+    total = sum(catalog.count_lines() for _, catalog in work if catalog is not None)
+    done = 0
     for name, catalog in work:
         writer.remove(name)
-        if catalog is not None:
-            try:
-                reading = catalog.read()
-                notices = tuple(str(refusal) for refusal in reading.refusals)
-                readings.append((catalog, reading.records, notices))
-            except CatalogFileError as error:
-                readings.append((catalog, (), (str(error),)))
-    total = sum(len(records) for _, records, _ in readings)
-    done = 0
-    for catalog, records, notices in readings:
-        for record in records:
+        if catalog is None:
+            continue
+        # One catalog after the other: all of them at once would fill the memory.
+        try:
+            reading = catalog.read()
+            notices = tuple(str(refusal) for refusal in reading.refusals)
+        except CatalogFileError as error:
+            reading, notices = Reading((), ()), (str(error),)
+        for record in reading.records:
             if done % RECORDS_PER_PROGRESS == 0:
                 yield Progress(f"Indexing {catalog.name}", done, total)
-            writer.add(record, catalog.key)
+            writer.add(record, catalog.key, catalog.environment)
             done += 1
-        writer.finish(catalog.key, Entry(catalog.digest, len(records), notices))
-    yield Progress("Writing the index", done, total)
+        writer.finish(catalog.key, Entry(catalog.digest, len(reading.records), notices))
+    yield Progress("Writing the index", done, done)

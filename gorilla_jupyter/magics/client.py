@@ -13,6 +13,7 @@ import httpx
 from jupyter_core.paths import jupyter_runtime_dir
 
 from gorilla_jupyter.answer import Answer, Candidate, Event, Progress, Request, SearchResult
+from gorilla_jupyter.catalog.store import environment_name
 
 if TYPE_CHECKING:
     from gorilla_jupyter.engine import Gorilla
@@ -99,7 +100,20 @@ class Server:
 
     def search(self, text: str, limit: int) -> SearchResult:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
-        return self._get("search", {"q": text, "limit": limit}, SearchResult.from_json)
+        query = {"q": text, "limit": limit, "environment": environment_name()}
+        return self._get("search", query, SearchResult.from_json)
+
+    def start_indexing(self) -> None:
+        """Have the index follow the catalogs, without waiting for it.
+
+        :raises ServerRefusalError: :raises ServerGoneError:
+        """
+        try:
+            response = self._http.post("jobs", json={"kind": "index"})
+        except httpx.HTTPError as error:
+            raise ServerGoneError(f"{self.url} does not answer ({error}).") from error
+        if not response.is_success:
+            _raise_for(response)
 
     def status(self) -> ServerStatus:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
@@ -150,6 +164,18 @@ class Client:
                 if isinstance(event, Answer):
                     event = replace(event, notices=(notice, *event.notices))
                 yield event
+
+    def index(self) -> Iterator[Progress]:
+        """Have the index follow the catalogs: the server's in the background, or the local one
+        step by step."""
+        if self.server is not None:
+            try:
+                self.server.start_indexing()
+                return
+            except (ServerGoneError, ServerRefusalError):
+                pass  # the next question indexes them
+        else:
+            yield from self.gorilla.refresh()
 
     def search(self, text: str, limit: int) -> SearchResult:
         """:raises ServerRefusalError: if the server has a reason not to answer."""

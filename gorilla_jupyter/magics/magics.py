@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gorilla_jupyter.answer import Answer, Candidate, Request
     from gorilla_jupyter.magics.client import Client
 
-NAMES = ("gorilla", "gorilla_search", "gorilla_doc", "gorilla_status")
+NAMES = ("gorilla", "gorilla_search", "gorilla_doc", "gorilla_index", "gorilla_status")
 
 _TOKEN = re.compile(r'"[^"]*"|\'[^\']*\'|\S+')
 _PLACEHOLDER = re.compile(r"\{([^\W\d]\w*)\}")
@@ -109,6 +109,45 @@ class GorillaMagics(Magics):
             raise UsageError(f"No document is named or describes {name!r}.")
         display.show_record((named or documents)[0].record)
 
+    @no_var_expand
+    @magic_arguments()
+    @argument(
+        "names",
+        nargs="*",
+        help="distributions, or 'python' for the standard library; none brings what is there up to "
+        "date",
+    )
+    @line_magic
+    def gorilla_index(self, line: str) -> None:
+        """Read what is installed for this kernel, so that sentences become calls of it.
+
+        Each distribution is read in a process of its own; nothing is imported here. Interrupt the
+        kernel to stop: what was finished is kept.
+
+        ::
+
+            %gorilla_index pandas scikit-learn python
+        """
+        from gorilla_jupyter.answer import Progress
+        from gorilla_jupyter.catalog.environment import index_environment
+        from gorilla_jupyter.catalog.store import CatalogError
+        from gorilla_jupyter.progress_bar import ProgressBar
+
+        names = self.gorilla_index.parser.parse_args(line.split()).names
+        with ProgressBar() as bar:
+            try:
+                for step in index_environment(names):
+                    if isinstance(step, Progress):
+                        bar.show(step)
+                    else:
+                        bar.print(str(step))
+                for progress in self._connected().index():
+                    bar.show(progress)
+            except CatalogError as error:
+                raise UsageError(str(error)) from None
+            except KeyboardInterrupt:
+                print("Stopped. What was finished is kept; the same line does the rest.")
+
     @line_magic
     def gorilla_status(self, line: str) -> None:
         """Tell which server, model and index answer in this kernel."""
@@ -125,6 +164,7 @@ class GorillaMagics(Magics):
 
     def _request(self, text: str, options: Any) -> Request:
         from gorilla_jupyter.answer import Request, RequestError
+        from gorilla_jupyter.catalog.store import environment_name
 
         given = {
             name: value
@@ -132,7 +172,7 @@ class GorillaMagics(Magics):
             if (value := getattr(options, name)) is not None
         }
         try:
-            return Request(self._filled(text), **given)
+            return Request(self._filled(text), environment=environment_name(), **given)
         except RequestError as error:
             raise UsageError(str(error)) from None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SEARCH_LIMIT = 10
 """How many documents a search finds that does not say."""
 
-FILTERS = ("framework", "domain", "package")
+FILTERS = ("framework", "domain", "package", "environment")
 
 
 class GorillaHandler(APIHandler):
