@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         "--record", action="store_true", help="store the installed packages' signatures"
     )
     check.set_defaults(run=_catalog_check)
+    sync = actions.add_parser("sync", help="collect a hub's top models, over the network")
+    sync.add_argument("hub", choices=["huggingface", "pytorch", "tensorflow"])
+    sync.add_argument("--top", type=int, default=20, help="how many models of each task (20)")
+    sync.add_argument("--url", help="a mirror's address, instead of the hub's")
+    sync.set_defaults(run=_catalog_sync)
     remove = actions.add_parser("remove", help="remove one of your catalogs")
     remove.add_argument("name")
     remove.set_defaults(run=_catalog_remove)
@@ -145,6 +150,24 @@ def _catalog_check(options: argparse.Namespace) -> int:
         print(line)
     print(f"{report.records} records, {len(report.problems)} problems.")
     return 1 if report.problems else 0
+
+
+def _catalog_sync(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.hubs import sync
+    from gorilla_jupyter.progress_bar import ProgressBar
+
+    try:
+        with ProgressBar() as bar:
+            report = sync(options.hub, top=options.top, url=options.url, show=bar.show)
+    except KeyboardInterrupt:
+        print(
+            "Stopped; the catalogs are as they were. Run the same command to go on.",
+            file=sys.stderr,
+        )
+        return 130
+    _print_problems(report.refusals)
+    print(report)
+    return 0 if report.complete else 1
 
 
 def _catalog_remove(options: argparse.Namespace) -> int:
