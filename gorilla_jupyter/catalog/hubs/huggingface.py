@@ -212,8 +212,6 @@ def _card(web: Web, name: str, commit: object) -> tuple[Mapping[str, Any], str]:
         limit=_CARD_BYTES,
     )
     front, markdown = cards.split(text)
-    if any(key.startswith("extra_gated") for key in front if isinstance(key, str)):
-        raise PageError("is gated: its authors must be asked for it")
     if re.search(r"trust_remote_code\s*=\s*True", markdown):
         raise PageError("needs trust_remote_code: loading it runs code of its own")
     return front, markdown
@@ -244,8 +242,9 @@ def _performance(front: Mapping[str, Any]) -> dict[str, Any]:
         for result in _list(_mapping(index).get("results")):
             metrics: dict[str, Any] = {}
             for metric in map(_mapping, _list(_mapping(result).get("metrics"))[:5]):
-                kind, value = metric.get("type"), metric.get("value", 0)
-                if isinstance(kind, str) and type(value) in {int, float} and abs(value) < 1e9:
+                kind, value = metric.get("type"), metric.get("value")
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                if isinstance(kind, str) and number and abs(float(value or 0)) < 1e9:
                     metrics[cards.plain(kind)[:40]] = value
             data = _mapping(_mapping(result).get("dataset")).get("name")
             if metrics and isinstance(data, str):
