@@ -251,7 +251,6 @@ CARDS: dict[str, tuple[Any, str]] = {
         "redirects to another host",
     ),
     "in a circle": (Answer(status=302, headers={"Location": card_path()}), "without end"),
-    "nowhere": (Answer(status=302, headers={"Location": "http://127.0.0.1:x/"}), "no address"),
 }
 
 
@@ -411,6 +410,7 @@ PASSING: dict[str, Answer] = {
     "error": Answer(status=500),
     "half a body": Answer("# Voi", promised=4000),
     "silence": Answer(silent=True),
+    "redirect to nowhere": Answer(status=302, headers={"Location": "http://127.0.0.1:x/"}),
 }
 
 
@@ -562,8 +562,8 @@ MARKUP = """\
 
 Disclaimer: the team that released this model wrote no card for it at all.
 
-Reads <b onclick="alert(3)">long</b> &lt;script&gt;novels&lt;/script&gt; aloud
-<script>alert(4)</script> with *much*\u202e `care`\x00\u200b, ![x](z.png)
+Reads <b onclick="alert(3)">long</b> &lt;script&gt;novels&lt;/script&gt;
+aloud<script>alert(4)</script> with *much*\u202e `care`\x00\u200b, ![x](z.png)
 in English. And [so on](javascript:alert(5)) it goes on
 """
 
@@ -850,7 +850,12 @@ def test_bad_document_costs_itself_alone(fault: str, replay: Replay, synced: Syn
 
 
 def test_what_documents_no_model_is_passed_over(replay: Replay, synced: Synced) -> None:
-    others = ["# Publisher acme\nWe are.", "# Collection acme/eyes/1\nAll.", b"\xff\xfe\x00", ""]
+    others: list[str | bytes] = [
+        "# Publisher acme\nWe are.",
+        "# Collection acme/eyes/1\nAll.",
+        b"\xff\xfe\x00",
+        "",
+    ]
     replay.say(ARCHIVE, archive(*others, document()))
     report = synced("tensorflow")
     assert (report.records, report.refusals) == (1, ())

@@ -74,9 +74,10 @@ def description(markdown: str) -> str:
             continue
         text = plain("".join(_text(token.get("children", ()))))
         ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+        text = text[: ends[-1]] if ends else ""
         long_enough = len(text.split()) >= 6 or (len(text) >= 20 and not text.isascii())
-        if ends and long_enough and not _FORMALITY.match(text):
-            return shorten(text[: ends[-1]])
+        if long_enough and not _FORMALITY.match(text):
+            return shorten(text)
     return ""
 
 

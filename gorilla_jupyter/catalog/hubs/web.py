@@ -63,6 +63,7 @@ class _Response:
     status: int
     headers: httpx.Headers
     body: bytes
+    redirect: httpx.Request | None
 
 
 class Web:
@@ -174,7 +175,7 @@ class Web:
             except httpx.TimeoutException:
                 failure = "does not answer in time"
             except httpx.TransportError as error:
-                failure = f"breaks off its answer ({error})"
+                failure = f"answers wrongly ({error})"
             else:
                 asked = _asked_pause(response)
                 if response.status not in {429, 500, 502, 503, 504} and not (
@@ -203,16 +204,12 @@ class Web:
         """The answer to a request, after redirects within its host."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send(request, limit)
-            location = response.headers.get("Location")
-            if response.status not in {301, 302, 303, 307, 308} or location is None:
+            if response.redirect is None:
                 return response
-            try:
-                target = request.url.join(location)
-            except httpx.InvalidURL as error:
-                raise PageError("redirects to what is no address") from error
-            if _origin(target) != _origin(request.url):
-                raise PageError(f"redirects to another host, {target.host}, which is not followed")
-            request = self._client.build_request("GET", target, headers=request.headers)
+            if _origin(response.redirect.url) != _origin(request.url):
+                host = response.redirect.url.host
+                raise PageError(f"redirects to another host, {host}, which is not followed")
+            request = response.redirect
         raise PageError("redirects without end")
 
     def _send(self, request: httpx.Request, limit: int) -> _Response:
@@ -234,7 +231,7 @@ class Web:
             response.close()
         if (pause := _pause_until_reset(response.headers)) is not None:
             self._not_before = time.monotonic() + pause
-        return _Response(response.status_code, response.headers, body)
+        return _Response(response.status_code, response.headers, body, response.next_request)
 
     def _body(self, response: httpx.Response, limit: int) -> bytes:
         if response.status_code != 200:
