@@ -19,7 +19,8 @@ import pytest
 from gorilla_jupyter import __version__, cli
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.catalog import hubs
-from gorilla_jupyter.catalog.hubs import HubError, SyncReport, cards, web
+from gorilla_jupyter.catalog.hubs import HubError, SyncReport, cards, huggingface, web
+from gorilla_jupyter.catalog.sources import load_sources
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.record import ApiRecord
 from tests.catalog.replay import Answer, Replay
@@ -309,6 +310,19 @@ def test_shipped_models_are_left_out_unread(replay: Replay, synced: Synced) -> N
     assert card_path("suno/bark-small") not in replay.paths()
 
 
+@pytest.mark.parametrize("rule", huggingface.RULES, ids=lambda rule: f"{rule.task}-{rule.recipe}")
+def test_every_rule_makes_a_record(rule: huggingface.Rule, replay: Replay, synced: Synced) -> None:
+    tag = rule.tag.replace(r"\w*", "Some")
+    architectures = ["SomeForConditionalGeneration", "SomeForMaskedLM"]
+    config = {"model_type": rule.kinds[0] if rule.kinds else "", "architectures": architectures}
+    fitting = model(library_name=rule.library, pipeline_tag=rule.task, tags=[tag], config=config)
+    replay.say(f"/api/models?{rule.task}", [fitting])
+    replay.say(card_path(), CARD)
+    synced()
+    (record,) = records()
+    assert record.domain == load_sources().recipes[rule.recipe].domain
+
+
 def test_timm_model_is_called_as_timm_does(replay: Replay, synced: Synced) -> None:
     timm = {"library_name": "timm", "pipeline_tag": "image-classification", "config": None}
     replay.say("/api/models?image-classification", [model("timm/tiny", **timm)])
@@ -399,7 +413,7 @@ def test_hub_that_keeps_refusing_is_left_alone(replay: Replay, synced: Synced) -
 
 
 def test_hub_that_is_down_is_soon_left_alone(replay: Replay, synced: Synced) -> None:
-    for task in hubs.huggingface.TASKS:
+    for task in huggingface.TASKS:
         replay.say(f"/api/models?{task}", Answer(status=503))
     with pytest.raises(HubError, match="for 5 pages in a row"):
         synced()
@@ -606,6 +620,8 @@ github-link: https://github.com/acme/ear
 featured_image_1: ear.png
 ---
 
+All recordings must have exactly 16,000 values a second.
+
 ```python
 import torch
 model = torch.hub.load('acme/ear:v1', 'ear_small', pretrained=True, bands=-3)
@@ -614,7 +630,8 @@ helper = torch.hub.load('acme/ear:v1', 'ear_helper')
 ```
 
 ```bash
-pip install -q librosa soundfile>=0.12  # for sound files
+$ pip install -q librosa soundfile>=0.12  # for sound files
+pip install -qr requirements.txt https://example.org/ear.whl
 ```
 
 ### Model Description
@@ -656,6 +673,14 @@ def test_page_becomes_records(replay: Replay, synced: Synced) -> None:
     )
     assert {"pretrained", "bands", "trust_repo"} <= {a.name for a in small.api_arguments}
     assert small.imports == ("import torch",)
+
+
+def test_page_without_a_description_is_described_by_its_summary(
+    replay: Replay, synced: Synced
+) -> None:
+    publish(replay, acme_ear=PAGE.replace("### Model Description", "### License"))
+    synced("pytorch")
+    assert records("pytorch-hub-synced")[0].description.startswith("Hears what a bird sings. Code")
 
 
 def test_pages_are_asked_for_raw_and_once(replay: Replay, synced: Synced) -> None:

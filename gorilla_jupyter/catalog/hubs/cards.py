@@ -64,13 +64,17 @@ def split(card: str) -> tuple[Mapping[str, Any], str]:
     return content, card[found.end() : found.end() + READ]
 
 
-def description(markdown: str) -> str:
+def description(markdown: str, *, below: str = "") -> str:
     """The first sentences that say something, as plain text; "" where there are none.
 
+    :param below: the heading, in lower case, below which to look; "" for the whole card.
     :raises PageError: for Markdown that cannot be read.
     """
+    reached = not below
     for token in _tokens(markdown):
-        if token["type"] != "paragraph":
+        if token["type"] == "heading" and not reached:
+            reached = plain("".join(_text(token["children"]))).lower() == below
+        if token["type"] != "paragraph" or not reached:
             continue
         text = plain("".join(_text(token.get("children", ()))))
         ends = [found.end() for found in _SENTENCE_END.finditer(text)]

@@ -126,7 +126,9 @@ def _records(
     if not isinstance(title, str) or not isinstance(summary, str) or not summary.strip():
         raise PageError("has no title or no summary")
     blocks = cards.code_blocks(page.markdown)
-    about = cards.description(page.markdown) or cards.shorten(cards.plain(summary))
+    # Without a heading of that name, pages begin with how to install and call the model.
+    about = cards.description(page.markdown, below="model description")
+    about = about or cards.shorten(cards.plain(summary)).rstrip(".") + "."
     requirements = ["torch", *_requirements(blocks)]
     found: list[ApiRecord | Shipped] = []
     for call, repository, entry_point in _calls(blocks):
@@ -225,7 +227,7 @@ def _requirements(blocks: list[str]) -> list[str]:
         for line in _PIP.findall(block)
         for word in line.split()
     ]
-    named = [word for word in words if not word.startswith("-") and pip_requirement(word)]
+    named = [word for word in words if pip_requirement(word) and not word.endswith(".txt")]
     return [word for word in dict.fromkeys(named) if word != "torch"][:20]
 
 
