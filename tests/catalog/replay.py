@@ -85,11 +85,14 @@ class Replay:
         replay = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 address = urlsplit(self.path)
                 asked = Asked(address.path, parse_qs(address.query), dict(self.headers))
                 replay.asked.append(asked)
                 answer = replay._next(asked)
+                self.close_connection = answer.silent or answer.promised is not None
                 if answer.silent:
                     replay._closed.wait()
                     return

@@ -19,8 +19,16 @@ import pytest
 from gorilla_jupyter import __version__, cli
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.catalog import hubs
-from gorilla_jupyter.catalog.hubs import HubError, SyncReport, cards, huggingface, web
-from gorilla_jupyter.catalog.sources import load_sources
+from gorilla_jupyter.catalog.hubs import (
+    HubError,
+    SyncReport,
+    cards,
+    huggingface,
+    pytorch,
+    tensorflow,
+    web,
+)
+from gorilla_jupyter.catalog.sources import Sources, load_sources
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.record import ApiRecord
 from tests.catalog.replay import Answer, Replay
@@ -64,12 +72,22 @@ def waits() -> list[float]:
     return []
 
 
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    return load_sources()
+
+
 Synced = Callable[..., SyncReport]
 
 
 @pytest.fixture
-def synced(replay: Replay, waits: list[float]) -> Synced:
+def synced(
+    replay: Replay, waits: list[float], sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> Synced:
     """Sync with the server, with no shipped catalogs and without waiting."""
+    for hub in (huggingface, pytorch, tensorflow):
+        # Reading the recipes takes longer than the rest, and every test would do it.
+        monkeypatch.setattr(hub, "load_sources", lambda: sources)
 
     def run(name: str = "huggingface", **options: Any) -> SyncReport:
         options.setdefault("store", CatalogStore(builtin=None))
@@ -310,17 +328,25 @@ def test_shipped_models_are_left_out_unread(replay: Replay, synced: Synced) -> N
     assert card_path("suno/bark-small") not in replay.paths()
 
 
-@pytest.mark.parametrize("rule", huggingface.RULES, ids=lambda rule: f"{rule.task}-{rule.recipe}")
-def test_every_rule_makes_a_record(rule: huggingface.Rule, replay: Replay, synced: Synced) -> None:
-    tag = rule.tag.replace(r"\w*", "Some")
-    architectures = ["SomeForConditionalGeneration", "SomeForMaskedLM"]
-    config = {"model_type": rule.kinds[0] if rule.kinds else "", "architectures": architectures}
-    fitting = model(library_name=rule.library, pipeline_tag=rule.task, tags=[tag], config=config)
-    replay.say(f"/api/models?{rule.task}", [fitting])
-    replay.say(card_path(), CARD)
-    synced()
-    (record,) = records()
-    assert record.domain == load_sources().recipes[rule.recipe].domain
+def test_every_rule_makes_a_record(replay: Replay, synced: Synced, sources: Sources) -> None:
+    listed: dict[str, list[dict[str, Any]]] = {}
+    expected = {}
+    for number, rule in enumerate(huggingface.RULES):
+        config = {
+            "model_type": rule.kinds[0] if rule.kinds else "",
+            "architectures": ["SomeForConditionalGeneration", "SomeForMaskedLM"],
+        }
+        name = f"acme/{number}"
+        fitting = model(name, library_name=rule.library, pipeline_tag=rule.task, config=config)
+        fitting["tags"] = [rule.tag.replace(r"\w*", "Some")]
+        listed.setdefault(rule.task, []).append(fitting)
+        replay.say(card_path(name), CARD)
+        called = f"hf-hub:{name}" if rule.library == "timm" else name
+        expected[called] = sources.recipes[rule.recipe].domain
+    for task, models in listed.items():
+        replay.say(f"/api/models?{task}", models)
+    assert synced().refusals == ()
+    assert {record.api_name: record.domain for record in records()} == expected
 
 
 def test_timm_model_is_called_as_timm_does(replay: Replay, synced: Synced) -> None:
@@ -906,7 +932,7 @@ def test_damaged_archive_changes_nothing(fault: str, replay: Replay, synced: Syn
 def test_archive_that_grows_too_large_is_refused(
     replay: Replay, synced: Synced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hubs.tensorflow, "_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(tensorflow, "_UNPACKED_BYTES", 1 << 20)
     replay.say(ARCHIVE, archive(b"x" * (3 << 20)))
     assert "unpacks to more than 1 MiB" in only_reason(synced("tensorflow"))
 
