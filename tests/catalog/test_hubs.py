@@ -561,6 +561,13 @@ def test_incomplete_sync_keeps_the_records_of_before(replay: Replay, synced: Syn
     assert "1 records of before were kept" in str(report)
 
 
+def test_damaged_catalog_is_replaced(replay: Replay, synced: Synced) -> None:
+    offer(replay, "acme/voice")
+    synced().path.write_bytes(b"\xff\xfe")
+    replay.say("/api/models?fill-mask", Answer(status=503))
+    assert names_of(synced()) == ["acme/voice"]
+
+
 def test_complete_sync_drops_models_that_are_gone(replay: Replay, synced: Synced) -> None:
     offer(replay, "acme/voice")
     synced()

@@ -10,12 +10,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from gorilla_jupyter.answer import Progress
+from gorilla_jupyter.catalog.files import CatalogFileError, read_file
 from gorilla_jupyter.catalog.hubs import huggingface, pytorch, tensorflow
 from gorilla_jupyter.catalog.hubs.found import Collector, HubRefusal, Shipped
 from gorilla_jupyter.catalog.hubs.web import HubError, Web
@@ -166,10 +168,11 @@ def sync(
     path = store.folder / f"{hub.catalog}.jsonl"
     kept = 0
     if not complete and path.exists():
-        before = [c for c in store.catalogs() if c.path == path]
-        for record in before[0].read().records if before else ():
-            kept += _key(record) not in records
-            records.setdefault(_key(record), record)
+        # A catalog that cannot be read has nothing to keep.
+        with suppress(CatalogFileError):
+            for record in read_file(path, source=hub.catalog).records:
+                kept += _key(record) not in records
+                records.setdefault(_key(record), record)
     if records:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -125,10 +125,12 @@ def _records(
     summary = page.front.get("summary")
     if not isinstance(title, str) or not isinstance(summary, str) or not summary.strip():
         raise PageError("has no title or no summary")
+    title, summary = cards.plain(title), cards.plain(summary)
+    line = summary if summary.startswith(title) else f"{title}: {summary}"
     blocks = cards.code_blocks(page.markdown)
     # Without a heading of that name, pages begin with how to install and call the model.
     about = cards.description(page.markdown, below="model description")
-    about = about or cards.shorten(cards.plain(summary)).rstrip(".") + "."
+    about = about or cards.shorten(summary).rstrip(".") + "."
     requirements = ["torch", *_requirements(blocks)]
     found: list[ApiRecord | Shipped] = []
     for call, repository, entry_point in _calls(blocks):
@@ -147,7 +149,7 @@ def _records(
                 {
                     "domain": page.domain,
                     "framework": "PyTorch Hub",
-                    "functionality": cards.shorten(f"{cards.plain(title)}: {cards.plain(summary)}"),
+                    "functionality": cards.shorten(line),
                     "api_name": name,
                     "api_call": source,
                     "api_arguments": {**own, **documented},

@@ -31,7 +31,7 @@ LOST_IN_A_ROW = 5
 """After so many pages given up one after the other, the hub is taken to be down."""
 
 MAX_REDIRECTS = 5
-MAX_REQUESTS = 3000
+MAX_REQUESTS = 5000
 """The most requests of one sync, whatever a hub's lists say."""
 
 MAX_WAIT = 330.0
