@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +56,19 @@ def _parser() -> argparse.ArgumentParser:
 
     catalog = commands.add_parser("catalog", help="see and change what is known")
     actions = catalog.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="list the catalogs")
+    listing = actions.add_parser("list", help="list the catalogs and count their records")
+    listing.add_argument(
+        "--by", choices=("framework", "domain"), help="count per framework or domain"
+    )
     listing.set_defaults(run=_catalog_list)
-    add = actions.add_parser("add", help="add the APIs of a JSON or JSONL file")
-    add.add_argument("file", type=Path)
+    add = actions.add_parser("add", help="add the APIs of a JSON, JSONL or YAML file")
+    add.add_argument("file", type=Path, help="API records, or an OpenAPI 3 document")
+    add.add_argument("--name", help="what to call the catalog (the file's name)")
     add.set_defaults(run=_catalog_add)
+    export = actions.add_parser("export", help="write a catalog for others to add")
+    export.add_argument("name")
+    export.add_argument("file", type=Path, nargs="?", help="a new file (NAME.jsonl)")
+    export.set_defaults(run=_catalog_export)
     check = actions.add_parser("check", help="hold every shipped record against its package")
     check.add_argument(
         "--record", action="store_true", help="store the installed packages' signatures"
@@ -112,25 +121,53 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _catalog_list(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.files import CatalogFileError
     from gorilla_jupyter.catalog.store import CatalogStore
 
-    store = CatalogStore()
-    for catalog in store.catalogs():
-        reading = catalog.read()
-        kind = "shipped" if catalog.builtin else "yours"
-        print(f"{catalog.name:24}{len(reading.records):6} records  {kind:8} {catalog.path}")
+    counts: Counter[str] = Counter()
+    for catalog in CatalogStore().catalogs():
+        try:
+            reading = catalog.read()
+        except CatalogFileError as error:
+            _print_problems([error])
+            continue
+        if options.by and catalog.hidden_by is None:
+            counts.update(getattr(record, options.by) for record in reading.records)
+        elif not options.by:
+            count = len(reading.records)
+            print(f"{catalog.name:24}{count:6} records  {catalog.origin:8} {catalog.path}")
+            if catalog.notice:
+                print(f"  {catalog.notice}")
         _print_problems(reading.refusals)
+    for name, count in counts.most_common():
+        print(f"{count:6}  {name}")
     return 0
 
 
 def _catalog_add(options: argparse.Namespace) -> int:
     from gorilla_jupyter.catalog.store import CatalogStore
 
-    addition = CatalogStore().add(options.file)
-    verb = "Replaced" if addition.replaced else "Added"
-    print(f"{verb} the catalog '{addition.name}': {len(addition.reading.records)} records.")
+    addition = CatalogStore().add(options.file, name=options.name)
+    count = len(addition.reading.records)
+    if addition.unchanged:
+        print(f"The catalog '{addition.name}' holds these {count} records already.")
+    else:
+        verb = "Replaced" if addition.replaced else "Added"
+        print(f"{verb} the catalog '{addition.name}': {count} records.")
+    for notice in addition.notices:
+        print(notice)
     _print_problems(addition.reading.refusals)
     return 1 if addition.reading.refusals else 0
+
+
+def _catalog_export(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.store import CatalogStore
+
+    path = options.file or Path(f"{options.name}.jsonl")
+    reading = CatalogStore().export(options.name, path)
+    print(f"Wrote {len(reading.records)} records to {path}.")
+    _print_problems(reading.refusals)
+    return 1 if reading.refusals else 0
 
 
 def _catalog_check(options: argparse.Namespace) -> int:

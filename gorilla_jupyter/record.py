@@ -86,6 +86,9 @@ class ApiRecord:
     :ivar performance: figures, as their source gives them.
     :ivar api_version: the version that the document describes, where it says so.
     :ivar questions: sentences that this API answers, where its author gave some.
+    :ivar released: when the API or the model came out, as YYYY or YYYY-MM, where that is known.
+    :ivar checked: against which version of its package the call was checked, and when, e.g.
+        ``"transformers 5.23.0, 2026-11-22"``.
     :ivar source: the catalog that the record comes from.
     """
 
@@ -101,6 +104,8 @@ class ApiRecord:
     description: str = ""
     api_version: str = ""
     questions: tuple[str, ...] = ()
+    released: str = ""
+    checked: str = ""
     source: str = ""
 
     @cached_property
@@ -176,6 +181,8 @@ class ApiRecord:
             description=_sentence(value, "description"),
             api_version=_sentence(value, "api_version"),
             questions=_questions(value.get("questions")),
+            released=_sentence(value, "released"),
+            checked=_sentence(value, "checked"),
             source=source,
         )
 
@@ -222,10 +229,11 @@ class ApiRecord:
             "performance": dict(self.performance),
             "description": self.description,
         }
-        if self.api_version:
-            value["api_version"] = self.api_version
         if self.questions:
             value["questions"] = list(self.questions)
+        for name in ("api_version", "released", "checked"):
+            if text := getattr(self, name):
+                value[name] = text
         return value
 
 

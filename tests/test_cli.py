@@ -88,6 +88,7 @@ def test_search_finds_documents(indexed_home: Path, capsys: pytest.CaptureFixtur
         (["catalog", "remove", "nothing"], "There is no catalog 'nothing'"),
         (["catalog", "remove", "huggingface"], "shipped"),
         (["catalog", "add", "no-such-file.json"], "cannot be read"),
+        (["catalog", "export", "nothing"], "There is no catalog 'nothing'"),
     ],
 )
 def test_bad_input_is_a_sentence_and_a_status(
@@ -131,6 +132,77 @@ def test_the_catalogs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     cli.main(["catalog", "list"])
     listed = capsys.readouterr().out.split()
     assert {"huggingface", "pytorch-hub", "tensorflow-hub", "brewing"} <= set(listed)
+
+
+def test_records_are_counted_by_framework_and_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = catalog_file(tmp_path, RECORD, {**RECORD, "api_name": "b", "domain": "Distilling"})
+    cli.main(["catalog", "add", str(path)])
+    capsys.readouterr()
+    cli.main(["catalog", "list", "--by", "framework"])
+    assert "     2  Brewers\n" in capsys.readouterr().out
+    cli.main(["catalog", "list", "--by", "domain"])
+    assert {"     1  Distilling", "     1  Zymurgy"} <= {*capsys.readouterr().out.splitlines()}
+
+
+def test_adding_the_same_again_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert cli.main(["catalog", "add", str(catalog_file(tmp_path, RECORD))]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Added the catalog 'brewing': 1 records.",
+        "The catalog 'brewing' holds these 1 records already.",
+    ]
+
+
+def test_an_openapi_document_that_is_added_answers(
+    indexed_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(__file__).parent / "fixtures" / "petstore.yaml"
+    assert cli.main(["catalog", "add", str(path), "--name", "shop"]) == 0
+    capsys.readouterr()
+    (best, *_) = ask(capsys, "show the pets that are for sale in the shop")["candidates"]
+    assert (best["source"], best["api_name"]) == ("shop", "listPets")
+    assert best["api_call"].startswith("httpx.get('https://eu.pets.example/v1/pets'")
+
+
+def test_what_is_exported_can_be_added_under_another_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["catalog", "add", str(catalog_file(tmp_path, RECORD))])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli.main(["catalog", "export", "brewing"]) == 0
+    assert cli.main(["catalog", "add", "brewing.jsonl", "--name", "again"]) == 0
+    assert json.loads(Path("brewing.jsonl").read_text())["api_name"] == "ferment"
+
+
+def test_a_name_that_two_catalogs_have_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project" / "gorilla-catalogs"
+    project.mkdir(parents=True)
+    catalog_file(project, RECORD)
+    monkeypatch.chdir(project.parent)
+    said = (
+        f"There are two catalogs 'brewing': {project / 'brewing.jsonl'} (project) is used, "
+        f"{tmp_path / 'gorilla-home' / 'catalogs' / 'brewing.jsonl'} (yours) is not."
+    )
+    cli.main(["catalog", "add", str(catalog_file(tmp_path, RECORD))])
+    assert said in capsys.readouterr().out
+    cli.main(["catalog", "list"])
+    assert said in capsys.readouterr().out
+
+
+def test_a_catalog_that_cannot_be_read_does_not_keep_the_others_from_being_listed(
+    gorilla_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gorilla_home / "catalogs").mkdir(parents=True)
+    (gorilla_home / "catalogs" / "latin.jsonl").write_bytes(b'"\xe9"')
+    assert cli.main(["catalog", "list"]) == 0
+    printed = capsys.readouterr()
+    assert "huggingface" in printed.out
+    assert "latin.jsonl is not UTF-8 text" in printed.err
 
 
 def test_it_is_a_jupyter_subcommand() -> None:

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gorilla_jupyter.catalog.signatures import Package, read_installed, refusal
-from gorilla_jupyter.record import ApiRecord, contains_call, parse_code, pip_requirement
+from gorilla_jupyter.record import (
+    ApiRecord,
+    contains_call,
+    distribution_name,
+    parse_code,
+    pip_requirement,
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +48,17 @@ def check(records: Iterable[ApiRecord], table: Mapping[str, Package]) -> Report:
     """Hold every record against the installed packages, and against ``table`` for the others."""
     records = list(records)
     wanted: defaultdict[str, set[str]] = defaultdict(set)
+    distributions: dict[str, str] = {}
     for record in records:
         if name := full_name(record):
             wanted[record.package].add(name)
+            requirement = next(iter(record.python_environment_requirements), record.package)
+            distributions.setdefault(record.package, distribution_name(requirement))
     against: dict[str, Package] = {}
     installed: set[str] = set()
     drift: list[str] = []
     for module, names in sorted(wanted.items()):
-        package = read_installed(module, names)
+        package = read_installed(module, names, distributions[module])
         if package is not None:
             installed.add(module)
             if module in table:

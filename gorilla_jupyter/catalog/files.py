@@ -1,14 +1,30 @@
-"""Records from people's files: JSONL, JSON arrays and single JSON objects."""
+"""Records from people's files: JSON lines, JSON and YAML, with records or an OpenAPI document."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gorilla_jupyter.catalog import openapi
 from gorilla_jupyter.record import ApiRecord, RecordError
+
+SUFFIXES = (".jsonl", ".json", ".yaml", ".yml")
+"""The names that catalog files end with."""
+
+MAX_FILE_BYTES = 32 << 20
+"""The largest file that is read."""
+
+MAX_FIELD_CHARACTERS = 100_000
+"""The longest that a field of a record may be, as JSON."""
+
+CODE_FIELDS = frozenset(
+    """framework api_name api_call api_arguments python_environment_requirements
+    example_code""".split()
+)
+"""The fields of which cells are made."""
 
 
 @dataclass(frozen=True)
@@ -41,49 +57,133 @@ class CatalogFileError(Exception):
 
 
 def read_file(path: Path, *, source: str) -> Reading:
-    """Read every record of a ``.json`` or ``.jsonl`` file, in any form that ApiRecord reads.
+    """Read every record of a file: JSON or YAML, with records in any form that ApiRecord reads, or
+    with an OpenAPI 3 document, whose operations become records.
 
-    :raises CatalogFileError: if the file cannot be opened or is not UTF-8 text.
+    :raises CatalogFileError: if the file cannot be opened, is too large or is not UTF-8 text.
     """
+    text = _text(path)
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    records: list[ApiRecord] = []
+    refusals: list[Refusal] = []
+    for line, value in _yaml(text) if is_yaml else _values(text):
+        for part in _parts(value, text, line, source):
+            if isinstance(part, ApiRecord):
+                try:
+                    _check_writable(part)
+                except RecordError as error:
+                    refusals.append(Refusal(path, line, error.field, str(error)))
+                else:
+                    records.append(part)
+            else:
+                refusals.append(Refusal(path, part.line or line, part.field, part.reason))
+    return Reading(tuple(records), tuple(refusals))
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            # One byte more than is allowed tells that there is more, also where no size is known.
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CatalogFileError(f"{_shown(path)} cannot be read: {error.strerror}.") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise CatalogFileError(
+            f"{_shown(path)} is larger than the {MAX_FILE_BYTES >> 20} MiB that a catalog file may "
+            "have: split it."
+        )
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise CatalogFileError(
             f"{_shown(path)} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8."
         ) from error
-    records: list[ApiRecord] = []
-    refusals: list[Refusal] = []
-    for line, value in _values(text):
-        if isinstance(value, _NotJson):
-            refusals.append(Refusal(path, line, value.field, value.reason))
-            continue
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is no record; ``line`` where that is not where the value begins."""
+
+    reason: str
+    field: str | None = None
+    line: int | None = None
+
+
+def _parts(value: object, text: str, line: int, source: str) -> Iterator[ApiRecord | _Fault]:
+    if isinstance(value, _Fault):
+        yield value
+    elif isinstance(value, Mapping) and openapi.is_document(value):
+        lines = _lines_of_paths(text)
+        for found in openapi.read_document(value, source=source):
+            if isinstance(found, ApiRecord):
+                yield found
+            else:
+                yield _Fault(found.reason, found.operation, lines.get(found.path))
+    else:
         try:
-            record = ApiRecord.from_json(value, source=source)
-            _check_writable(record)
+            yield ApiRecord.from_json(value, source=source)
         except RecordError as error:
-            refusals.append(Refusal(path, line, error.field, str(error)))
-        else:
-            records.append(record)
-    return Reading(tuple(records), tuple(refusals))
+            yield _Fault(str(error), error.field)
+
+
+def _lines_of_paths(text: str) -> dict[str, int]:
+    """Where the paths of an OpenAPI document stand as keys, as far as each has its own line."""
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if found := _PATH_KEY.match(line):
+            lines.setdefault(found.group(1), number)
+    return lines
+
+
+_PATH_KEY = re.compile(r"""[ ]*["']?(/[^"'\s]*?)["']?[ ]*:""")
 
 
 def _check_writable(record: ApiRecord) -> None:
     # JSON can say what no file or answer can hold: half a surrogate pair, an infinite number.
     for field, value in record.to_json().items():
         try:
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            written.encode()
         except UnicodeEncodeError as error:
             raise RecordError(field, "text without halves of surrogate pairs", value) from error
         except ValueError as error:
             raise RecordError(field, "finite numbers", value) from error
+        if len(written) > MAX_FIELD_CHARACTERS:
+            expected = f"at most {MAX_FIELD_CHARACTERS:,} characters"
+            raise RecordError(field, expected, value)
+        if field in CODE_FIELDS and _MAY_MISLEAD.search(written):
+            _check_visible(field, value)
 
 
-@dataclass(frozen=True)
-class _NotJson:
-    reason: str
-    field: str | None = None
+def _check_visible(field: str, value: object) -> None:
+    # What turns the direction of text, or moves a terminal's cursor, lets a cell look other than
+    # it is.
+    if isinstance(value, str):
+        if found := _MISLEADING.search(value.replace("\r\n", "\n")):
+            expected = f"text without control characters (here: U+{ord(found.group()):04X})"
+            raise RecordError(field, expected, value)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            _check_visible(field, key)
+            _check_visible(field, part)
+    elif isinstance(value, list):
+        for part in value:
+            _check_visible(field, part)
+
+
+_DIRECTIONS = r"\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_MISLEADING = re.compile(rf"[\x00-\x08\x0b-\x1f{_DIRECTIONS}]")
+_MAY_MISLEAD = re.compile(rf"\\[bfru]|[{_DIRECTIONS}]")
+"""Found in the JSON of every text with something misleading in it, and in little else."""
+
+
+def _yaml(text: str) -> Iterator[tuple[int, object]]:
+    from gorilla_jupyter.catalog.yaml_values import YamlError, yaml_values
+
+    try:
+        yield from yaml_values(text)
+    except YamlError as error:
+        yield error.line, _Fault(f"not YAML that can be read: {error}")
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
@@ -94,7 +194,7 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
         yield from _array_values(text, beginning, first_line)
         return
     whole = _decode(text)
-    if not isinstance(whole, _NotJson):
+    if not isinstance(whole, _Fault):
         yield first_line, whole
         return
     lines = [
@@ -119,10 +219,10 @@ def _array_values(text: str, position: int, line: int) -> Iterator[tuple[int, ob
         if text.startswith("]", start):
             rest = text[start + 1 :].strip()
             if rest:
-                yield line, _NotJson(f"not JSON: text after the end of the list, {rest[:40]!r}")
+                yield line, _Fault(f"not JSON: text after the end of the list, {rest[:40]!r}")
             return
         if start == len(text):
-            yield line, _NotJson("not JSON: the list ends without ']'")
+            yield line, _Fault("not JSON: the list ends without ']'")
             return
         try:
             value, end = _DECODER.raw_decode(text, start)
@@ -167,13 +267,13 @@ def _decode(text: str, first_line: int = 1) -> object:
         return _not_json(error, first_line)
 
 
-def _not_json(error: ValueError | RecursionError, first_line: int = 1) -> _NotJson:
+def _not_json(error: ValueError | RecursionError, first_line: int = 1) -> _Fault:
     if isinstance(error, RecursionError):
-        return _NotJson("nested too deep to be a record", "record")
+        return _Fault("nested too deep to be a record", "record")
     if isinstance(error, json.JSONDecodeError):
         line = first_line + error.lineno - 1
-        return _NotJson(f"not JSON: {error.msg} (line {line}, column {error.colno})")
-    return _NotJson(f"not JSON: {error}")
+        return _Fault(f"not JSON: {error.msg} (line {line}, column {error.colno})")
+    return _Fault(f"not JSON: {error}")
 
 
 def _shown(path: Path) -> str:

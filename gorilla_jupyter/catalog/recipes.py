@@ -21,6 +21,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from gorilla_jupyter.catalog.check import full_name
+from gorilla_jupyter.catalog.signatures import Package, load_table
 from gorilla_jupyter.catalog.sources import (
     SOURCES,
     Argument,
@@ -37,6 +39,7 @@ from gorilla_jupyter.catalog.sources import (
     expression,
     load_sources,
 )
+from gorilla_jupyter.record import ApiRecord
 
 BUILTIN = Path(__file__).parent / "builtin"
 """The folder of the shipped records."""
@@ -59,18 +62,24 @@ Record = dict[str, Any]
 """One record of the catalogue, ready for JSON."""
 
 
-def build(sources: Sources) -> dict[str, list[Record]]:
+def build(sources: Sources, table: Mapping[str, Package] | None = None) -> dict[str, list[Record]]:
     """Put recipes and models together into records.
 
     :param sources: what the source files say.
+    :param table: the packages that calls were checked against; the shipped table where absent.
     :return: records by hub, in the order of the sources, which is a fact: of two models that suit
         a question equally, the first is the one to reach for first.
     :raises SourceError: when a model cannot become a record.
     """
     hubs: dict[str, list[Record]] = {}
+    packages = load_table() if table is None else table
     owners: dict[str, Model] = {}
     for model in sources.models:
         record = _record(model, sources)
+        if released := sources.released.get(model.api_name):
+            record["released"] = released
+        if checked := _checked(record, packages):
+            record["checked"] = checked
         call = ast.dump(ast.parse(record["api_call"]))
         if call in owners:
             other = owners[call]
@@ -150,6 +159,15 @@ def _record(model: Model, sources: Sources) -> Record:
         " ".join(model.description.split()),
     )
     return dict(zip(FIELDS, content, strict=True))
+
+
+def _checked(record: Record, packages: Mapping[str, Package]) -> str:
+    """What the call was checked against; "" where nothing is stored of its package."""
+    parsed = ApiRecord.from_json(record)
+    package = packages.get(parsed.package)
+    if package is None or full_name(parsed) not in package.signatures:
+        return ""
+    return f"{package.distribution} {package.version}, {package.date}"
 
 
 def _arguments(recipe: Recipe, model: Model, sources: Sources) -> dict[str, Argument]:

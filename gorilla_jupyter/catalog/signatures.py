@@ -18,7 +18,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import griffe
 
 TABLE = Path(__file__).parent / "signatures.json"
 
@@ -61,20 +64,35 @@ def write_table(packages: Mapping[str, Package], path: Path = TABLE) -> None:
     temporary.replace(path)
 
 
-def read_installed(module: str, names: Iterable[str]) -> Package | None:
-    """Read a package of this environment, in a process of its own.
+def read_installed(module: str, names: Iterable[str], distribution: str) -> Package | None:
+    """Read a package of this environment: imported in a process of its own, and from its source
+    where it cannot be imported here, for want of a GPU library, say.
 
     :param names: full names of its callables; those that it does not have are left out.
-    :returns: None where the package is not installed or cannot be imported.
+    :param distribution: what is installed to have the module.
+    :returns: None where the package is not installed or cannot be read.
     """
-    distributions = metadata.packages_distributions().get(module)
-    if not distributions:
+    try:
+        version = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         return None
+    wanted = sorted(names)
+    signatures, tasks = _read_imported(module, wanted)
+    for name in wanted:
+        if name not in signatures and (text := _read_source(name)):
+            signatures[name] = text
+    if not signatures:
+        return None
+    today = datetime.now(UTC).date().isoformat()
+    return Package(distribution, version, today, signatures, tuple(tasks))
+
+
+def _read_imported(module: str, names: list[str]) -> tuple[dict[str, str], list[str]]:
     program = f"import sys; sys.path.append(sys.argv[1]); import {__name__} as s; s.main()"
     try:
         process = subprocess.run(
             [sys.executable, "-P", "-c", program, str(Path(__file__).parents[2])],
-            input=json.dumps([module, sorted(names)]),
+            input=json.dumps([module, names]),
             capture_output=True,
             text=True,
             timeout=IMPORT_SECONDS,
@@ -82,17 +100,80 @@ def read_installed(module: str, names: Iterable[str]) -> Package | None:
         )
         found = json.loads(process.stdout)
     except (subprocess.SubprocessError, OSError, ValueError):
+        return {}, []
+    return found["signatures"], found["tasks"]
+
+
+def _read_source(name: str) -> str | None:
+    try:
+        import griffe
+    except ImportError:
         return None
-    if not found["signatures"]:
-        return None
-    distribution = distributions[0]
-    return Package(
-        distribution,
-        metadata.version(distribution),
-        datetime.now(UTC).date().isoformat(),
-        found["signatures"],
-        tuple(found["tasks"]),
-    )
+    parts = name.split(".")
+    loader = griffe.GriffeLoader(allow_inspection=False)
+    for depth in range(1, len(parts)):
+        try:
+            # Each level with the same loader, so that base classes from elsewhere are known.
+            target = _module(loader, parts[:depth])
+            for part in parts[depth:]:
+                target = _member(target, part)
+            if target.is_module:  # a function may bear the name of its module
+                target = _member(target, parts[-1])
+            if target.is_class:
+                target = _member(target, "__init__")
+            if isinstance(target, griffe.Function):
+                return _source_text(target)
+        except (griffe.GriffeError, ImportError, KeyError, OSError):
+            continue
+    return None
+
+
+def _module(loader: griffe.GriffeLoader, parts: list[str]) -> griffe.Object | griffe.Alias:
+    import griffe
+
+    try:
+        return loader.load(".".join(parts), try_relative_path=False)
+    except KeyError:
+        # The loader passes over folders without __init__.py.
+        top = loader.modules_collection[parts[0]]
+        path = Path(str(top.filepath)).parent.joinpath(*parts[1:]).with_suffix(".py")
+        return griffe.visit(
+            parts[-1],
+            filepath=path,
+            code=path.read_text(encoding="utf-8"),
+            parent=top,
+            modules_collection=loader.modules_collection,
+            lines_collection=loader.lines_collection,
+        )
+
+
+def _member(owner: griffe.Object | griffe.Alias, name: str) -> griffe.Object | griffe.Alias:
+    member = owner.all_members[name]
+    return member.final_target if member.is_alias else member  # type: ignore[union-attr]
+
+
+def _source_text(function: griffe.Function) -> str:
+    named = {"variadic positional": "VAR_POSITIONAL", "variadic keyword": "VAR_KEYWORD"}
+    parameters = []
+    for parameter in function.parameters:
+        assert parameter.kind is not None
+        kind = parameter.kind.value
+        how = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        if kind in named:
+            how = getattr(inspect.Parameter, named[kind])
+        elif kind != "positional or keyword":
+            how = getattr(inspect.Parameter, kind.upper().replace("-", "_").replace(" ", "_"))
+        has = parameter.default is not None and kind not in named
+        default: Any = inspect.Parameter.empty
+        if has:
+            try:
+                default = ast.literal_eval(str(parameter.default))
+            except (ValueError, SyntaxError):
+                default = ...
+        parameters.append(inspect.Parameter(parameter.name, how, default=default))
+    if parameters and parameters[0].name in ("self", "cls"):
+        del parameters[0]
+    return _plain_text(inspect.Signature(parameters))
 
 
 def refusal(signature: str, call: ast.Call) -> str | None:
@@ -129,20 +210,17 @@ def _parsed(text: str) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-def _text(target: Any) -> str:
-    signature = inspect.signature(target)
+def _plain_text(signature: inspect.Signature) -> str:
+    def plain(default: Any) -> Any:
+        kept = default is inspect.Parameter.empty or isinstance(default, PLAIN_DEFAULTS)
+        return default if kept else ...
+
     parameters = [
-        parameter.replace(
-            annotation=inspect.Parameter.empty,
-            default=parameter.default
-            if parameter.default is inspect.Parameter.empty
-            or isinstance(parameter.default, PLAIN_DEFAULTS)
-            else ...,
-        )
+        parameter.replace(annotation=inspect.Parameter.empty, default=plain(parameter.default))
         for parameter in signature.parameters.values()
     ]
-    plain = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-    return str(plain).replace("=Ellipsis", "=...")
+    text = str(inspect.Signature(parameters))
+    return text.replace("=Ellipsis", "=...")
 
 
 def _resolve(name: str) -> Any:
@@ -169,8 +247,8 @@ def main() -> None:
     signatures = {}
     for name in names:
         try:
-            signatures[name] = _text(_resolve(name))
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            signatures[name] = _plain_text(inspect.signature(_resolve(name)))
+        except Exception as error:  # whatever importing a package may raise
             print(f"{name}: {error!r}", file=sys.stderr)
     tasks = _tasks() if module == "transformers" else []
     json.dump({"signatures": signatures, "tasks": tasks}, answers)

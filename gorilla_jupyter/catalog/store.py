@@ -1,4 +1,5 @@
-"""The catalogs on disk: those that are shipped and the user's own. They are the source of truth."""
+"""The catalogs on disk: the shipped ones, the user's own and a project's. They are the source of
+truth."""
 
 from __future__ import annotations
 
@@ -6,17 +7,32 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 import platformdirs
 
-from gorilla_jupyter.catalog.files import CatalogFileError, Reading, read_file
+from gorilla_jupyter.catalog.files import (
+    MAX_FILE_BYTES,
+    SUFFIXES,
+    CatalogFileError,
+    Reading,
+    read_file,
+)
 from gorilla_jupyter.record import ApiRecord
 
 BUILTIN = Path(__file__).parent / "builtin"
+
+PROJECT = Path("gorilla-catalogs")
+"""The folder of a project's catalogs, from the current folder: beside the notebook."""
+
+LEFTOVER_SECONDS = 24 * 60 * 60.0
+"""The age at which a copy that nobody finished writing is deleted."""
 
 
 class CatalogError(Exception):
@@ -30,17 +46,46 @@ def data_folder() -> Path:
     return root / "catalogs"
 
 
+class Origin(StrEnum):
+    """Whose a catalog is; of two with the same name, that of the later one here is used."""
+
+    SHIPPED = "shipped"
+    USER = "yours"
+    PROJECT = "project"
+
+
 @dataclass(frozen=True)
 class Catalog:
     """One catalog file.
 
     :ivar digest: SHA-256 of the file's bytes; it changes whenever the content does.
+    :ivar hidden_by: the catalog of the same name that is used instead of this one.
     """
 
     name: str
     path: Path
-    builtin: bool
+    origin: Origin
     digest: str
+    hidden_by: Catalog | None = None
+
+    @property
+    def builtin(self) -> bool:
+        return self.origin is Origin.SHIPPED
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others on this machine: projects may use the same names."""
+        return _printable(self.path) if self.origin is Origin.PROJECT else self.name
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence on which catalog of that name is used, where it is not this one."""
+        if self.hidden_by is None:
+            return None
+        return (
+            f"There are two catalogs '{self.name}': {_printable(self.hidden_by.path)} "
+            f"({self.hidden_by.origin}) is used, {_printable(self.path)} ({self.origin}) is not."
+        )
 
     def read(self) -> Reading:
         """:raises CatalogFileError: if the file cannot be read at all."""
@@ -49,47 +94,87 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Addition:
-    """What :meth:`CatalogStore.add` did."""
+    """What :meth:`CatalogStore.add` did.
+
+    :ivar unchanged: the catalog held these very records already, and nothing was written.
+    :ivar notices: which catalog is used, where several have that name.
+    """
 
     name: str
     reading: Reading
     replaced: bool
+    unchanged: bool = False
+    notices: tuple[str, ...] = field(default=())
 
 
 class CatalogStore:
-    """The shipped catalogs and those in ``folder``, one ``.jsonl`` file each.
+    """The shipped catalogs, those in ``folder`` and those of a project, one file each.
 
-    Opening a store touches nothing on disk; the folder is made by the first :meth:`add`.
+    The folders are read as they are: a file that is saved there is a catalog from then on. Opening
+    a store touches nothing on disk; ``folder`` is made by the first :meth:`add`.
+
+    :param project: the project's folder; where it is relative, from the folder that is current
+        when the catalogs are asked for.
     """
 
-    def __init__(self, folder: Path | None = None, *, builtin: Path | None = BUILTIN) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        builtin: Path | None = BUILTIN,
+        project: Path | None = PROJECT,
+    ) -> None:
         self.folder = folder or data_folder()
         self._builtin = builtin
+        self._project = project
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def catalogs(self) -> list[Catalog]:
-        """The catalogs as they are on disk now, the shipped ones first."""
-        shipped = [self._catalog(path, builtin=True) for path in _paths(self._builtin)]
-        names = {catalog.name for catalog in shipped}
-        own = [self._catalog(path, builtin=False) for path in _paths(self.folder)]
-        # A later version may ship a catalog under a name that the user took first.
-        return shipped + [
-            replace(catalog, name=f"{catalog.name}-own") if catalog.name in names else catalog
-            for catalog in own
-        ]
+        """The catalogs as they are on disk now: the shipped ones, the user's, the project's."""
+        folders = {
+            Origin.PROJECT: _absolute(self._project),
+            Origin.USER: self.folder,
+            Origin.SHIPPED: self._builtin,
+        }
+        used: dict[str, Catalog] = {}
+        found: dict[Origin, list[Catalog]] = {}
+        for origin, folder in folders.items():
+            found[origin] = []
+            for path in _paths(folder):
+                catalog = self._catalog(path, origin)
+                catalog = replace(catalog, hidden_by=used.get(catalog.name))
+                used.setdefault(catalog.name, catalog)
+                found[origin].append(catalog)
+        return [catalog for origin in Origin for catalog in found[origin]]
+
+    def catalog(self, name: str) -> Catalog:
+        """The catalog that is used under that name.
+
+        :raises CatalogError: for a name that there is not.
+        """
+        catalogs = [catalog for catalog in self.catalogs() if catalog.hidden_by is None]
+        for catalog in catalogs:
+            if catalog.name == name:
+                return catalog
+        names = ", ".join(catalog.name for catalog in catalogs)
+        raise CatalogError(f"There is no catalog '{name}'. There are: {names or 'none yet'}.")
 
     def add(self, path: Path, *, name: str | None = None) -> Addition:
-        """Copy the records of ``path`` into the catalog ``name`` (default: the file's name).
+        """Copy the records of ``path`` into the user's catalog ``name`` (default: the file's name).
 
-        A catalog of that name is replaced. Records that cannot be read are left out and named in
-        the result; ``path`` itself is never changed.
+        A catalog of that name is replaced, and nothing is written where it holds these records
+        already. Records that cannot be read are left out and named in the result; ``path`` itself
+        is never changed.
 
         :raises CatalogError: if there is no record in it, or the catalog cannot be written.
         """
         name = _catalog_name(name or path.stem)
-        existing = {catalog.name: catalog for catalog in self.catalogs()}
-        if name in existing and existing[name].builtin:
-            raise CatalogError(f"'{name}' is a shipped catalog: give yours another name.")
+        target = self.folder / f"{name}.jsonl"
+        with suppress(OSError):
+            if target.exists() and target.samefile(path):
+                raise CatalogError(f"{path} is the catalog '{name}' itself; nothing was added.")
+            if path.exists() and path.parent.samefile(self.folder):
+                raise CatalogError(f"{path} is a catalog where it is; nothing was added.")
         try:
             reading = read_file(path, source=name)
         except CatalogFileError as error:
@@ -97,23 +182,51 @@ class CatalogStore:
         if not reading.records:
             reasons = "".join(f"\n  {refusal}" for refusal in reading.refusals)
             raise CatalogError(f"{path} holds no API record; nothing was added.{reasons}")
-        target = self.folder / f"{name}.jsonl"
-        if target.exists() and target.samefile(path):
-            raise CatalogError(f"{path} is the catalog '{name}' itself; nothing was added.")
+        content = _written(reading.records)
+        if len(content) > MAX_FILE_BYTES:
+            raise CatalogError(
+                f"The records of {path} take more than the {MAX_FILE_BYTES >> 20} MiB that a "
+                "catalog may have; nothing was added. Split the file."
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_records(target, reading.records)
+            replaced = target.exists()
+            unchanged = replaced and target.read_bytes() == content
+            if not unchanged:
+                _delete_leftovers(self.folder)
+                _write(target, content, mode=0o600)
         except OSError as error:
             raise CatalogError(f"{target} cannot be written: {error.strerror}.") from error
-        return Addition(name, reading, replaced=name in existing)
+        notices = [catalog.notice for catalog in self.catalogs() if catalog.name == name]
+        return Addition(name, reading, replaced, unchanged, tuple(filter(None, notices)))
+
+    def export(self, name: str, path: Path) -> Reading:
+        """Write the records of a catalog to a new file that others can add.
+
+        :raises CatalogError: if there is no such catalog, it cannot be read, or ``path`` is there
+            already or cannot be written.
+        """
+        catalog = self.catalog(name)
+        try:
+            reading = catalog.read()
+        except CatalogFileError as error:
+            raise CatalogError(str(error)) from error
+        if path.exists():
+            raise CatalogError(f"{path} is there already; nothing was written.")
+        try:
+            _write(path, _written(reading.records), mode=0o666)
+        except OSError as error:
+            raise CatalogError(f"{path} cannot be written: {error.strerror}.") from error
+        return reading
 
     def remove(self, name: str) -> None:
         """Delete one of the user's catalogs.
 
-        :raises CatalogError: for a shipped catalog, or a name that there is not.
+        :raises CatalogError: for another's catalog, or a name that there is not.
         """
-        for catalog in self.catalogs():
-            if catalog.name == name and not catalog.builtin:
+        named = [catalog for catalog in self.catalogs() if catalog.name == name]
+        for catalog in named:
+            if catalog.origin is Origin.USER:
                 try:
                     catalog.path.unlink()
                 except OSError as error:
@@ -121,24 +234,28 @@ class CatalogStore:
                         f"{catalog.path} cannot be removed: {error.strerror}."
                     ) from error
                 return
-            if catalog.name == name:
-                raise CatalogError(f"'{name}' is a shipped catalog and stays.")
-        own = [catalog.name for catalog in self.catalogs() if not catalog.builtin]
+        if named and named[-1].origin is Origin.PROJECT:
+            raise CatalogError(f"'{name}' is the project's: delete {named[-1].path} yourself.")
+        if named:
+            raise CatalogError(f"'{name}' is a shipped catalog and stays.")
+        own = [catalog.name for catalog in self.catalogs() if catalog.origin is Origin.USER]
         raise CatalogError(f"There is no catalog '{name}'. Yours: {', '.join(own) or 'none yet'}.")
 
-    def _catalog(self, path: Path, *, builtin: bool) -> Catalog:
+    def _catalog(self, path: Path, origin: Origin) -> Catalog:
         try:
             digest = self._digest(path)
         except OSError:
             # Taken away, or unreadable: reading it says so, with its name.
             digest = ""
-        name = path.stem.encode(errors="replace").decode()
-        return Catalog(name, path, builtin, digest)
+        return Catalog(_printable(path.stem), path, origin, digest)
 
     def _digest(self, path: Path) -> str:
         status = path.stat()
         stamp = (status.st_size, status.st_mtime_ns)
         known = self._digests.get(path)
+        if status.st_size > MAX_FILE_BYTES:
+            # It will not be read, and need not be read for that to be known.
+            return "-".join(map(str, stamp))
         if known is None or known[0] != stamp:
             known = (stamp, hashlib.sha256(path.read_bytes()).hexdigest())
             self._digests[path] = known
@@ -147,23 +264,62 @@ class CatalogStore:
 
 def write_records(path: Path, records: Iterable[ApiRecord]) -> None:
     """Write a ``.jsonl`` catalog whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    _write(path, _written(records), mode=0o600)
+
+
+def _written(records: Iterable[ApiRecord]) -> bytes:
+    lines = (json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records)
+    return "".join(lines).encode()
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    temporary = path.with_name(f".{secrets.token_hex(8)}.writing")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            for record in records:
-                file.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete what writers left behind that were killed long ago."""
+    for path in folder.glob(".*.writing"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                path.unlink()
+
+
+def _absolute(folder: Path | None) -> Path | None:
+    try:
+        return folder and folder.absolute()
+    except FileNotFoundError:
+        return None  # the current folder has been deleted
 
 
 def _paths(folder: Path | None) -> list[Path]:
     # What begins with a dot is a copy being written, or what other systems leave beside files.
-    found = folder.glob("*.jsonl") if folder else ()
-    return sorted(path for path in found if not path.name.startswith("."))
+    # Of the same name, the form that "add" writes comes first, so that what is added is used.
+    try:
+        found = list(folder.iterdir()) if folder else []
+    except OSError:
+        return []
+    catalogs = [
+        path
+        for path in found
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and not (path.is_fifo() or path.is_socket() or path.is_char_device())
+    ]
+    return sorted(catalogs, key=lambda path: (path.stem, SUFFIXES.index(path.suffix.lower())))
+
+
+def _printable(text: object) -> str:
+    return str(text).encode(errors="replace").decode()
 
 
 def _catalog_name(text: str) -> str:

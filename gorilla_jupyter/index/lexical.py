@@ -10,7 +10,7 @@ import re
 import shutil
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 2
+FORMAT = 3
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -252,10 +252,13 @@ class LexicalIndex:
                 contents.segments,
             )
 
-    def search(self, text: str, *, limit: int, filters: Mapping[str, str]) -> list[Hit]:
+    def search(
+        self, text: str, *, limit: int, filters: Mapping[str, str], hidden: Collection[str] = ()
+    ) -> list[Hit]:
         """The documents that share words with ``text``, best first.
 
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
+        :param hidden: catalogs whose documents are left out.
         """
         terms = _terms(text)
         wanted = _filter(filters)
@@ -282,6 +285,7 @@ class LexicalIndex:
                 ),
                 limit=limit,
                 filter=wanted,
+                mask=query.Or([query.Term("catalog", key) for key in hidden]) if hidden else None,
                 terms=True,
                 optimize=False,  # skipping by quality never ends where all qualities are equal
             )
@@ -309,13 +313,15 @@ class LexicalIndex:
                         break
         return mended if mended != text else None
 
-    def record(self, record_id: str) -> ApiRecord | None:
-        """The record of that id."""
+    def record(self, record_id: str, hidden: Collection[str] = ()) -> ApiRecord | None:
+        """The record of that id in a catalog that is not ``hidden``."""
         if not re.fullmatch("[0-9a-f]{16}", record_id):
             return None
         with self._fresh_searcher() as searcher:
-            stored = searcher.document(id=record_id)
-            return _record(stored) if stored else None
+            for stored in searcher.documents(id=record_id):
+                if stored["catalog"] not in hidden:
+                    return _record(stored)
+            return None
 
     @contextmanager
     def _fresh_searcher(self) -> Iterator[Any]:
@@ -359,15 +365,16 @@ class IndexWriter:
         """Drop a catalog's documents and its entry."""
         self._writer.delete_by_term("catalog", catalog)
 
-    def add(self, record: ApiRecord) -> None:
+    def add(self, record: ApiRecord, catalog: str = "") -> None:
+        """Add a document of the catalog with that key; without one, of the record's source."""
         arguments = " ".join(argument.name for argument in record.api_arguments)
         name = f"{record.api_name} {record.framework}"
         task = f"{record.domain} {record.functionality}"
         description = " ".join((record.description, *record.questions))
         self._writer.add_document(
-            catalog=record.source,
+            catalog=catalog or record.source,
             id=record.id,
-            record=json.dumps(record.to_json()),
+            record=json.dumps({**record.to_json(), "source": record.source}),
             name=_split_case(name),
             task=task,
             description=description,
@@ -485,7 +492,8 @@ def _hit(result: Any, weights: Mapping[str, float]) -> Hit:
 
 
 def _record(stored: Any) -> ApiRecord:
-    return ApiRecord.from_json(json.loads(stored["record"]), source=stored["catalog"])
+    value = json.loads(stored["record"])
+    return ApiRecord.from_json(value, source=value["source"])
 
 
 def _is_known(reader: Any, word: str) -> bool:

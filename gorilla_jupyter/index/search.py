@@ -12,7 +12,7 @@ import platformdirs
 
 from gorilla_jupyter.answer import Document, Progress, Request, SearchResult
 from gorilla_jupyter.catalog.files import CatalogFileError
-from gorilla_jupyter.catalog.store import Catalog, CatalogStore
+from gorilla_jupyter.catalog.store import Catalog, CatalogStore, Origin
 from gorilla_jupyter.index.lexical import (
     Entry,
     IndexBusyError,
@@ -55,6 +55,8 @@ class DocumentIndex:
         self._in_memory: LexicalIndex | None = None
         self._retry_at = 0.0
         self._fault: str | None = None
+        self._used: dict[str, str] = {}
+        self._clashes: tuple[str, ...] = ()
 
     def refresh(self) -> Iterator[Progress]:
         """Bring the index up to date with the catalogs; nothing is yielded where it is already."""
@@ -77,7 +79,12 @@ class DocumentIndex:
         }
 
         def find(lexical: LexicalIndex) -> SearchResult:
-            hits = lexical.search(request.instruction, limit=request.documents, filters=filters)
+            hits = lexical.search(
+                request.instruction,
+                limit=request.documents,
+                filters=filters,
+                hidden=self._hidden(lexical),
+            )
             return SearchResult(
                 tuple(Document(hit.record, hit.score, hit.coverage, hit.highlight) for hit in hits),
                 lexical.correction(request.instruction),
@@ -88,18 +95,32 @@ class DocumentIndex:
 
     def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id, or None."""
-        return self._read(lambda lexical: lexical.record(record_id))
+        return self._read(lambda lexical: lexical.record(record_id, self._hidden(lexical)))
 
     def entries(self) -> dict[str, Entry]:
-        """What is indexed, by catalog."""
-        return self._read(lambda lexical: dict(lexical.manifest()))
+        """What is indexed and used here, by catalog."""
+        return self._read(
+            lambda lexical: {
+                self._used[key]: entry
+                for key, entry in lexical.manifest().items()
+                if key in self._used
+            }
+        )
 
     def notices(self, lexical: LexicalIndex) -> tuple[str, ...]:
         """Sentences on what is wrong with the catalogs or the index."""
         faults = (self._fault,) if self._fault else ()
-        return faults + tuple(
-            notice for entry in lexical.manifest().values() for notice in entry.notices
+        refusals = tuple(
+            notice
+            for key, entry in lexical.manifest().items()
+            if key in self._used
+            for notice in entry.notices
         )
+        return faults + refusals + self._clashes
+
+    def _hidden(self, lexical: LexicalIndex) -> list[str]:
+        # Other projects' catalogs, and those that one of this project's takes the place of.
+        return [key for key in lexical.manifest() if key not in self._used]
 
     def _read(self, question: Callable[[LexicalIndex], T]) -> T:
         attempts = 0
@@ -159,7 +180,10 @@ class DocumentIndex:
             self._fault = str(error)
 
     def _follow(self, lexical: LexicalIndex) -> Iterator[Progress]:
-        catalogs = {catalog.name: catalog for catalog in self.store.catalogs()}
+        found = self.store.catalogs()
+        self._used = {catalog.key: catalog.name for catalog in found if not catalog.hidden_by}
+        self._clashes = tuple(catalog.notice for catalog in found if catalog.notice)
+        catalogs = _to_be_indexed(found)
         if not _outdated(lexical, catalogs):
             return
         yield Progress("Indexing the documentation", 0, 0)
@@ -178,10 +202,32 @@ class DocumentIndex:
         self._on_disk = None
 
 
+def _to_be_indexed(found: list[Catalog]) -> dict[str, Catalog]:
+    """The catalogs by key. What a project hides is used elsewhere, so it is among them; what the
+    user's own hide is used nowhere."""
+    catalogs: dict[str, Catalog] = {}
+    for catalog in found:
+        held = catalogs.get(catalog.key)
+        if catalog.origin is Origin.PROJECT and catalog.hidden_by:
+            continue
+        if held is None or held.origin is not catalog.origin:
+            catalogs[catalog.key] = catalog
+    return catalogs
+
+
+def _is_of_another_project(key: str) -> bool:
+    return Path(key).is_absolute() and Path(key).exists()
+
+
 def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:
     indexed = {name: entry.digest for name, entry in lexical.manifest().items()}
     current = {name: catalog.digest for name, catalog in catalogs.items()}
-    return [name for name in {**indexed, **current} if indexed.get(name) != current.get(name)]
+    return [
+        name
+        for name in {**indexed, **current}
+        if indexed.get(name) != current.get(name)
+        and (name in current or not _is_of_another_project(name))
+    ]
 
 
 def _write(writer: IndexWriter, work: list[tuple[str, Catalog | None]]) -> Iterator[Progress]:
@@ -201,7 +247,7 @@ def _write(writer: IndexWriter, work: list[tuple[str, Catalog | None]]) -> Itera
         for record in records:
             if done % RECORDS_PER_PROGRESS == 0:
                 yield Progress(f"Indexing {catalog.name}", done, total)
-            writer.add(record)
+            writer.add(record, catalog.key)
             done += 1
-        writer.finish(catalog.name, Entry(catalog.digest, len(records), notices))
+        writer.finish(catalog.key, Entry(catalog.digest, len(records), notices))
     yield Progress("Writing the index", done, total)

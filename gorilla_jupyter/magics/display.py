@@ -79,7 +79,10 @@ def _pick_with_widgets(answer: Answer, insert: Callable[[Candidate], None]) -> N
     import ipywidgets
 
     choices = ipywidgets.RadioButtons(
-        options=[(found.record.api_name, found) for found in answer.candidates],
+        options=[
+            (f"{number}. {found.record.api_name}", found)
+            for number, found in enumerate(answer.candidates, start=1)
+        ],
         layout=ipywidgets.Layout(width="auto"),
     )
     code = ipywidgets.Output()

@@ -21,18 +21,18 @@ NOTHING_FOUND = "No document has these words."
 
 _MARKS = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
 _STYLE = """<style>
-.gorilla {color: var(--jp-content-font-color1, inherit); font-size: 13px; line-height: 1.5}
-.gorilla p {margin: 4px 0}
-.gorilla summary {cursor: pointer}
-.gorilla details {margin: 4px 0; padding-left: 2px}
-.gorilla details > div {margin: 2px 0 6px 18px}
-.gorilla pre {background: var(--jp-layout-color2, #f4f4f4); color: inherit; padding: 6px 8px;
+div.gorilla {color: var(--jp-content-font-color1, inherit); font-size: 13px; line-height: 1.5}
+div.gorilla p {margin: 4px 0}
+div.gorilla summary {cursor: pointer}
+div.gorilla details {margin: 4px 0; padding-left: 2px}
+div.gorilla details div {margin: 2px 0 6px 18px}
+div.gorilla pre {background: var(--jp-layout-color2, #f4f4f4); color: inherit; padding: 6px 8px;
   margin: 4px 0; overflow-x: auto; font-family: var(--jp-code-font-family, monospace)}
-.gorilla table {margin: 4px 0; border-collapse: collapse}
-.gorilla th, .gorilla td {text-align: left; vertical-align: top; padding: 2px 12px 2px 0}
-.gorilla .muted {color: var(--jp-content-font-color2, #666)}
-.gorilla .passed {color: var(--jp-success-color0, #1b5e20)}
-.gorilla .failed {color: var(--jp-error-color0, #b71c1c)}
+div.gorilla table {margin: 4px 0; border-collapse: collapse}
+div.gorilla th, div.gorilla td {text-align: left; vertical-align: top; padding: 2px 12px 2px 0}
+div.gorilla .muted {color: var(--jp-content-font-color2, #666)}
+div.gorilla .passed {color: var(--jp-success-color0, #1b5e20)}
+div.gorilla .failed {color: var(--jp-error-color0, #b71c1c)}
 </style>"""
 
 
@@ -168,7 +168,7 @@ def _headline(candidate: Candidate, inserted: Candidate | None) -> str:
 
 def _bold_name(candidate: Candidate, inserted: Candidate | None) -> str:
     where = "inserted as a cell; read it, then run it" if candidate is inserted else "not inserted"
-    return f'{_name_html(candidate.record)} <span class="muted">{where}</span>'
+    return f'{_name_html(candidate.record)} <span class="muted">· {where}</span>'
 
 
 def _name_html(record: ApiRecord) -> str:

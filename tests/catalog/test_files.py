@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gorilla_jupyter.catalog.files import CatalogFileError, Reading, read_file
+from gorilla_jupyter.catalog.files import MAX_FILE_BYTES, CatalogFileError, Reading, read_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -99,6 +100,13 @@ FAULTS = {
     "half a surrogate pair": (a_line(description="\ud83d"), "description"),
     "half a pair as argument": (a_line(api_arguments={"\udfff": "1"}), "api_arguments"),
     "no number": (a_line(performance={"accuracy": float("nan")}), None),
+    "megabyte description": (a_line(description="x" * (1 << 20)), "description"),
+    "control character in code": (a_line(example_code="load()\x1b[2J"), "example_code"),
+    "text turned around in code": (a_line(api_call="load('\u202e')"), "api_call"),
+    "text turned around in an argument": (
+        a_line(api_arguments={"n": {"default": "\u2066"}}),
+        "api_arguments",
+    ),
     "infinite number": (a_line()[:-1] + ', "performance": {"n": 1e999}}', "performance"),
 }
 
@@ -195,3 +203,124 @@ def test_reading_changes_nothing_on_disk(tmp_path: Path, fault: str) -> None:
     read_file(path, source="mine")
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert list(tmp_path.glob("*.json*")) == [path]
+
+
+def yaml(tmp_path: Path, text: str, suffix: str = ".yaml") -> Reading:
+    path = tmp_path / f"mine{suffix}"
+    path.write_text(text)
+    return read_file(path, source="mine")
+
+
+A_RECORD_IN_YAML = """\
+domain: Audio
+framework: Widgets
+functionality: Speech
+api_name: NAME
+api_call: load('voice')
+"""
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".YAML"])
+def test_a_record_in_yaml_is_read(tmp_path: Path, suffix: str) -> None:
+    assert names(yaml(tmp_path, A_RECORD_IN_YAML, suffix)) == ["NAME"]
+
+
+def test_a_list_in_yaml_is_read_and_its_faults_are_told_by_line(tmp_path: Path) -> None:
+    item = "- " + A_RECORD_IN_YAML.rstrip().replace("\n", "\n  ") + "\n"
+    reading = yaml(tmp_path, f"{item}- domain: Audio\n{item}")
+    assert (names(reading), refused(reading)) == (["NAME", "NAME"], [(6, "framework")])
+
+
+def test_several_documents_of_yaml_are_read(tmp_path: Path) -> None:
+    assert names(yaml(tmp_path, f"{A_RECORD_IN_YAML}---\n{A_RECORD_IN_YAML}")) == ["NAME"] * 2
+
+
+def test_words_of_yaml_are_text_where_yaml_1_2_says_so(tmp_path: Path) -> None:
+    for word in ("no", "2024-01-01", "12:30", "010", "'1'", "0x1F"):
+        reading = yaml(tmp_path, A_RECORD_IN_YAML.replace("NAME", word))
+        assert names(reading) == [word.strip("'")]
+
+
+def test_anchors_and_merges_of_yaml_are_followed(tmp_path: Path) -> None:
+    text = f"""\
+- &first
+  {A_RECORD_IN_YAML.replace(chr(10), chr(10) + "  ")}
+- <<: *first
+  api_name: other
+- *first
+"""
+    assert names(yaml(tmp_path, text)) == ["NAME", "other", "NAME"]
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BOMB, "its aliases stand for more than 1,000,000 values (line 6)"),
+        (MERGE_BOMB, "its aliases stand for more than 1,000,000 values"),
+        ("a: &a [*a]", "the alias *a stands for no finished value (line 1)"),
+        ("a: *a", "the alias *a stands for no finished value"),
+        ("[" * 10_000 + "]" * 10_000, "nested more than 200 deep (line 1)"),
+        ("{a: " * 500_000, "nested more than 200 deep"),
+        ("".join(" " * depth + "a:\n" for depth in range(2_000)), "nested more than 200 deep"),
+        ("- " * 10_000, "nested more than 200 deep"),
+        ("a: b: c", "mapping values are not allowed in this context (line 1)"),
+        ("a:\n  b: [1}", "(line 2)"),
+        ("a: 1\nb: \x01", "control characters are not allowed (line 2)"),
+        ("? [a]\n: b", "a key that is no text"),
+        ("<<: 3", "'<<' merges what is no mapping"),
+    ],
+    ids=[
+        *("bomb", "merge bomb", "cycle", "unknown alias", "deep lists", "deep mappings"),
+        *("deep blocks", "deep items", "not YAML", "open list", "control character"),
+        *("key that is a list", "merge of a number"),
+    ],
+)
+def test_hostile_yaml_is_a_sentence(tmp_path: Path, text: str, reason: str) -> None:
+    reading = yaml(tmp_path, text)
+    assert reading.records == ()
+    (refusal,) = reading.refusals
+    assert "not YAML that can be read: " in refusal.reason
+    assert reason in refusal.reason
+
+
+def test_tags_of_yaml_make_nothing(tmp_path: Path) -> None:
+    (tmp_path / "proof").touch()
+    command = f"!!python/object/apply:os.unlink ['{tmp_path / 'proof'}']"
+    assert refused(yaml(tmp_path, f"domain: {command}")) == [(1, "domain")]
+    assert (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".yaml"])
+def test_a_file_of_200_megabytes_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"large{suffix}"
+    with path.open("wb") as file:
+        file.write(b"[")
+        file.truncate(200 << 20)
+    tracemalloc.start()
+    with pytest.raises(CatalogFileError, match="is larger than the 32 MiB"):
+        read_file(path, source="mine")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2 * MAX_FILE_BYTES
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_a_document_nested_10000_deep_is_a_sentence(tmp_path: Path, suffix: str) -> None:
+    text = '{"openapi": "3.0.0", "paths": {"/a": {"get": {"x": ' + DEEP + "}}}}"
+    path = tmp_path / f"deep{suffix}"
+    path.write_text(text)
+    (refusal,) = read_file(path, source="mine").refusals
+    assert "deep" in refusal.reason
+
+
+def test_other_writing_systems_are_no_fault(tmp_path: Path) -> None:
+    text = json.dumps(a_record("שלום", example_code="say('مرحبا 👩\u200d🚀')\r\n\tdone()"))
+    assert names(read(tmp_path, text)) == ["שלום"]

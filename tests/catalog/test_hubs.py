@@ -162,6 +162,7 @@ def test_record_has_the_form_of_a_shipped_one(replay: Replay, synced: Synced) ->
     offer(replay, "suno/bark-small")
     synced()
     collected = records()[0].to_json()
+    shipped.pop("checked")
     for own in ("description", "performance"):
         shipped.pop(own)
         collected.pop(own)
@@ -227,8 +228,8 @@ def test_model_that_the_list_rules_out_is_refused_unread(
 
 
 BOMB = (
-    "---\nlicense: mit\na: &a [x, x]\n"
-    + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    f"---\nlicense: mit\na: &a [{'x, ' * 20}]\n"
+    + "".join(f"{b}: &{b} [{f'*{a}, ' * 20}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True))
     + "---\nIt is a very small voice that grows.\n"
 )
 
@@ -238,15 +239,15 @@ CARDS: dict[str, tuple[Any, str]] = {
     "other licence without a name": (CARD.replace("mit", "other"), "names no licence"),
     "no front matter": ("A voice that reads whole chapters aloud.", "names no licence"),
     "no sentence": ("---\nlicense: mit\n---\n# Voice\n\n- one\n- two\n", "without a sentence"),
-    "YAML bomb": (BOMB, "front matter that is not plain YAML"),
-    "broken YAML": ("---\nlicense: [mit\n---\nText.\n", "front matter that is not plain YAML"),
+    "YAML bomb": (BOMB, "its aliases stand for more than"),
+    "broken YAML": ("---\nlicense: [mit\n---\nText.\n", "front matter that cannot be read"),
     "deep YAML": (
         f"---\na: {'[' * 30000}\n---\nText.\n",
-        "front matter that is not plain YAML",
+        "nested more than",
     ),
     "YAML that makes objects": (
         "---\nlicense: !!python/object/apply:os.getcwd []\n---\nText.\n",
-        "front matter that is not plain YAML",
+        "names no licence",
     ),
     "front matter that is a list": ("---\n- mit\n---\nText.\n", "no YAML mapping"),
     "remote code in its example": (
@@ -749,7 +750,7 @@ PAGES: dict[str, tuple[Any, str]] = {
     "no repository": (with_call("m = torch.hub.load(model='x')"), "names no repository"),
     "trust": (with_call("m = torch.hub.load('a/b', 'x', trust_repo=True)"), "question of trust"),
     "not Python": (with_call("model = = torch.hub.load('a/b', 'x')"), "no torch.hub.load call"),
-    "YAML bomb": (BOMB, "not plain YAML"),
+    "YAML bomb": (BOMB, "its aliases stand for more than"),
     "absent": (Answer(status=404), "404"),
     "too long": (PAGE + "x" * (1 << 20), "is longer than"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gorilla_jupyter.catalog.files import CatalogFileError, read_file
 from gorilla_jupyter.catalog.store import (
     CatalogError,
     CatalogStore,
@@ -17,6 +19,8 @@ from gorilla_jupyter.catalog.store import (
     write_records,
 )
 from gorilla_jupyter.record import ApiRecord
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def a_record(name: str = "voice", **fields: Any) -> ApiRecord:
@@ -43,6 +47,19 @@ def content(store: CatalogStore) -> dict[str, list[str]]:
         catalog.name: [record.api_name for record in catalog.read().records]
         for catalog in store.catalogs()
     }
+
+
+def used(store: CatalogStore) -> dict[str, list[str]]:
+    return {
+        catalog.name: [record.api_name for record in catalog.read().records]
+        for catalog in store.catalogs()
+        if catalog.hidden_by is None
+    }
+
+
+def save(path: Path, *names: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_records(path, map(a_record, names))
 
 
 def files(folder: Path) -> list[str]:
@@ -122,20 +139,170 @@ def test_a_shipped_catalog_cannot_be_removed(store: CatalogStore) -> None:
         store.remove("hub")
 
 
-def test_a_shipped_name_cannot_be_taken(store: CatalogStore, file: Path) -> None:
-    with pytest.raises(CatalogError, match="'hub' is a shipped catalog: give yours another name"):
-        store.add(file, name="hub")
-    assert content(store) == {"hub": ["shipped"]}
-
-
-def test_a_catalog_whose_name_is_shipped_later_keeps_its_records(
+def test_the_users_catalog_is_used_instead_of_the_shipped_one(
     store: CatalogStore, file: Path
 ) -> None:
+    addition = store.add(file, name="hub")
+    assert used(store) == {"hub": ["a", "b"]}
+    (notice,) = addition.notices
+    assert "There are two catalogs 'hub'" in notice
+    assert f"{store.folder / 'hub.jsonl'} (yours) is used" in notice
+    assert "(shipped) is not" in notice
+
+
+def test_a_shipped_catalog_is_back_when_the_users_is_removed(
+    store: CatalogStore, file: Path
+) -> None:
+    store.add(file, name="hub")
+    store.remove("hub")
+    assert used(store) == {"hub": ["shipped"]}
+
+
+def test_the_projects_catalog_is_used_instead_of_all_others(
+    store: CatalogStore, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.add(file, name="hub")
+    save(tmp_path / "gorilla-catalogs" / "hub.jsonl", "project")
+    assert used(store) == {"hub": ["project"]}
+    assert [catalog.origin for catalog in store.catalogs()] == ["shipped", "yours", "project"]
+    assert [bool(catalog.hidden_by) for catalog in store.catalogs()] == [True, True, False]
+
+
+def test_the_project_is_that_of_the_current_folder(
+    store: CatalogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for project in ("one", "two"):
+        save(tmp_path / project / "gorilla-catalogs" / f"{project}.jsonl", project)
+        monkeypatch.chdir(tmp_path / project)
+        assert used(store) == {"hub": ["shipped"], project: [project]}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+def test_a_folder_that_is_gone_has_no_project(
+    store: CatalogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert used(store) == {"hub": ["shipped"]}
+
+
+def test_a_projects_catalog_cannot_be_removed(
+    store: CatalogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "gorilla-catalogs" / "pets.jsonl", "cat")
+    with pytest.raises(CatalogError, match="'pets' is the project's: delete "):
+        store.remove("pets")
+    assert used(store)["pets"] == ["cat"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".JSONL"])
+def test_a_file_that_is_saved_in_the_folder_is_a_catalog(store: CatalogStore, suffix: str) -> None:
+    save(store.folder / f"pets{suffix}", "cat")
+    assert used(store)["pets"] == ["cat"]
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+def test_a_document_that_is_saved_in_the_folder_is_a_catalog(
+    store: CatalogStore, suffix: str
+) -> None:
+    store.folder.mkdir()
+    (store.folder / f"pets{suffix}").write_bytes((FIXTURES / "petstore.yaml").read_bytes())
+    assert used(store)["pets"][0] == "listPets"
+
+
+def test_of_two_files_with_one_name_the_one_that_add_writes_is_used(
+    store: CatalogStore, file: Path
+) -> None:
+    save(store.folder / "voices.json", "saved")
+    (notice,) = store.add(file).notices
+    assert used(store)["voices"] == ["a", "b"]
+    assert f"{store.folder / 'voices.json'} (yours) is not." in notice
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_what_would_never_end_is_no_catalog(store: CatalogStore, file: Path) -> None:
     store.add(file)
-    file.rename(store.folder / "hub.jsonl")
-    assert content(store) == {"hub": ["shipped"], "hub-own": ["a", "b"], "voices": ["a", "b"]}
-    store.remove("hub-own")
-    assert content(store) == {"hub": ["shipped"], "voices": ["a", "b"]}
+    os.mkfifo(store.folder / "pipe.jsonl")
+    (store.folder / "zero.jsonl").symlink_to("/dev/zero")
+    assert list(content(store)) == ["hub", "voices"]
+
+
+def test_a_catalog_that_is_too_large_is_told_from_what_it_was_unread(store: CatalogStore) -> None:
+    save(store.folder / "large.jsonl", "a")
+    os.truncate(store.folder / "large.jsonl", 200 << 20)
+    before = store.catalog("large").digest
+    os.truncate(store.folder / "large.jsonl", 201 << 20)
+    assert store.catalog("large").digest != before
+    with pytest.raises(CatalogFileError, match="is larger than the 32 MiB"):
+        store.catalog("large").read()
+
+
+def test_adding_the_same_again_changes_nothing_and_says_so(store: CatalogStore, file: Path) -> None:
+    assert not store.add(file).unchanged
+    path = store.folder / "voices.jsonl"
+    before = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino)
+    assert store.add(file).unchanged
+    assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) == before
+
+
+def test_an_openapi_document_becomes_a_catalog(store: CatalogStore) -> None:
+    addition = store.add(FIXTURES / "petstore.yaml")
+    assert used(store)["petstore"][0] == "listPets"
+    assert store.catalog("petstore").read().records == addition.reading.records
+    assert store.add(FIXTURES / "petstore.yaml").unchanged
+
+
+def test_what_is_exported_and_added_elsewhere_is_the_same(
+    store: CatalogStore, tmp_path: Path
+) -> None:
+    store.add(FIXTURES / "petstore.yaml")
+    (tmp_path / "shared").mkdir()
+    store.export("petstore", tmp_path / "shared" / "petstore.jsonl")
+    elsewhere = CatalogStore(tmp_path / "elsewhere", builtin=None)
+    elsewhere.add(tmp_path / "shared" / "petstore.jsonl")
+    assert elsewhere.catalog("petstore").read().records == store.catalog("petstore").read().records
+
+
+def test_a_shipped_catalog_can_be_exported(store: CatalogStore, tmp_path: Path) -> None:
+    store.export("hub", tmp_path / "hub.jsonl")
+    (record,) = read_file(tmp_path / "hub.jsonl", source="hub").records
+    assert record == store.catalog("hub").read().records[0]
+
+
+def test_an_export_overwrites_nothing(store: CatalogStore, file: Path) -> None:
+    before = file.read_bytes()
+    with pytest.raises(CatalogError, match="is there already; nothing was written"):
+        store.export("hub", file)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "sentence"),
+    [
+        ("none", "new.jsonl", r"There is no catalog 'none'\. There are: hub\."),
+        ("hub", "no-folder/new.jsonl", "cannot be written: No such file"),
+    ],
+)
+def test_an_export_that_cannot_be_made_says_why(
+    store: CatalogStore, tmp_path: Path, name: str, path: str, sentence: str
+) -> None:
+    before = files(tmp_path)
+    with pytest.raises(CatalogError, match=sentence):
+        store.export(name, tmp_path / path)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_an_export_can_be_read_by_others_and_a_catalog_cannot(
+    store: CatalogStore, file: Path, tmp_path: Path
+) -> None:
+    store.add(file)
+    store.export("voices", tmp_path / "shared.jsonl")
+    assert (tmp_path / "shared.jsonl").stat().st_mode & 0o044
+    assert not (store.folder / "voices.jsonl").stat().st_mode & 0o077
 
 
 def test_bad_records_are_left_out_and_named(store: CatalogStore, file: Path) -> None:

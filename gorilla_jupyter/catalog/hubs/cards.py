@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import mistune
-import yaml
 
 from gorilla_jupyter.catalog.hubs.web import PageError
+from gorilla_jupyter.catalog.yaml_values import YamlError, yaml_values
 
 READ = 64 * 1024
 """How many characters of a card are read: what describes a model stands near its beginning."""
@@ -30,15 +30,6 @@ _FORMALITY = re.compile(
 _JOINERS = "\u200c\u200d"
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, of which no card has need and every bomb is made."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
-
-
 def decode(body: bytes) -> str:
     """:raises PageError: where a card is not text."""
     try:
@@ -50,18 +41,18 @@ def decode(body: bytes) -> str:
 def split(card: str) -> tuple[Mapping[str, Any], str]:
     """The front matter of a card, empty where it has none, and the Markdown below it.
 
-    :raises PageError: for front matter that is no plain YAML mapping.
+    :raises PageError: for front matter that is no YAML mapping.
     """
     found = _FENCE.match(card[:READ])
     if found is None:
         return {}, card[:READ]
     try:
-        content = yaml.load(found.group(1), _PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PageError("has front matter that is not plain YAML") from error
-    if not isinstance(content, dict):
+        contents = [content for _, content in yaml_values(found.group(1))]
+    except YamlError as error:
+        raise PageError(f"has front matter that cannot be read: {error}") from error
+    if len(contents) != 1 or not isinstance(contents[0], dict):
         raise PageError("has front matter that is no YAML mapping")
-    return content, card[found.end() : found.end() + READ]
+    return contents[0], card[found.end() : found.end() + READ]
 
 
 def description(markdown: str, *, below: str = "") -> str:

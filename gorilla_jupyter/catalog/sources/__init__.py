@@ -26,6 +26,9 @@ Source files are TOML. Every file may hold any of these tables::
     # optional: api_name (where MODEL is not it), functionality, performance, values,
     # arguments, requirements (added to the recipe's)
 
+    [released]
+    "MODEL" = "2024-05"                         # when it came out, by api_name: YYYY or YYYY-MM
+
 ``$model`` is the record's ``api_name``; ``$owner`` and ``$name`` are its parts before and after
 the last slash. ``$call`` and ``$variable`` are known in the example only.
 
@@ -48,6 +51,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 SOURCES = Path(__file__).parent
 """The folder of the built-in catalogue's source files."""
 
+_MONTH = re.compile(r"20[0-9]{2}(-(0[1-9]|1[0-2]))?")
 _HUB_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -202,11 +206,13 @@ class Sources:
     :param argument_groups: shared arguments, by group.
     :param recipes: recipes, by name.
     :param models: models, in the order of the files.
+    :param released: when models came out, as YYYY or YYYY-MM, by ``api_name``.
     """
 
     argument_groups: dict[str, Mapping[str, Argument]] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     models: list[Model] = field(default_factory=list)
+    released: dict[str, str] = field(default_factory=dict)
 
 
 class _Table:
@@ -347,6 +353,10 @@ def _read_source(file: Path, sources: Sources) -> None:
             argument: description.argument()
             for argument, description in group.entries(f"{group.subject}, argument").items()
         }
+    for name, month in table.text_mapping("released").items():
+        if not _MONTH.fullmatch(month):
+            table.fail(WrongValueError, f"{name!r} came out in YYYY or YYYY-MM, not {month!r}")
+        sources.released[name] = month
     for name, recipe in table.tables("recipes", "recipe").items():
         if name in sources.recipes:
             recipe.fail(DuplicateError, "this recipe is already defined")
