@@ -88,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         "--python", default="", metavar="PATH", help="the interpreter that has them (this one)"
     )
     index.set_defaults(run=_catalog_index)
+    sync = actions.add_parser("sync", help="collect a hub's top models, over the network")
+    sync.add_argument("hub", choices=["huggingface", "pytorch", "tensorflow"])
+    sync.add_argument("--top", type=int, default=20, help="how many models of each task (20)")
+    sync.add_argument("--url", help="a mirror's address, instead of the hub's")
+    sync.set_defaults(run=_catalog_sync)
     remove = actions.add_parser("remove", help="remove one of your catalogs")
     remove.add_argument("name")
     remove.set_defaults(run=_catalog_remove)
@@ -226,6 +231,24 @@ def _catalog_index(options: argparse.Namespace) -> int:
         print("Stopped. What was finished is kept; the same command does the rest.")
         return 1
     return 1 if failed else 0
+
+
+def _catalog_sync(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.catalog.hubs import sync
+    from gorilla_jupyter.progress_bar import ProgressBar
+
+    try:
+        with ProgressBar() as bar:
+            report = sync(options.hub, top=options.top, url=options.url, show=bar.show)
+    except KeyboardInterrupt:
+        print(
+            "Stopped; the catalogs are as they were. Run the same command to go on.",
+            file=sys.stderr,
+        )
+        return 130
+    _print_problems(report.refusals)
+    print(report)
+    return 0 if report.complete else 1
 
 
 def _catalog_remove(options: argparse.Namespace) -> int:

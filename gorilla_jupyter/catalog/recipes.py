@@ -94,6 +94,38 @@ def build(sources: Sources, table: Mapping[str, Package] | None = None) -> dict[
     return hubs
 
 
+def record_for(
+    recipe: str,
+    model_id: str,
+    description: str,
+    sources: Sources,
+    *,
+    values: Mapping[str, str] | None = None,
+    performance: Mapping[str, Any] | None = None,
+) -> Record:
+    """Return the record of a model that no source file lists.
+
+    :param recipe: the name of its recipe.
+    :param model_id: its name on its hub; safe inside a Python string.
+    :param values: placeholders of the recipe that differ from their usual values.
+    :raises SourceError: when that makes no record.
+    """
+    model = Model(
+        key=model_id,
+        file=SOURCES,
+        hub="",
+        recipe=recipe,
+        api_name=model_id,
+        description=description,
+        functionality=None,
+        performance=performance or {},
+        requirements=(),
+        arguments={},
+        values=values or {},
+    )
+    return _record(model, sources)
+
+
 def _record(model: Model, sources: Sources) -> Record:
     """Return the record of one model, checked."""
     recipe = sources.recipes.get(model.recipe)
