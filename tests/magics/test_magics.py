@@ -169,6 +169,26 @@ def test_status_says_that_the_kernel_answers_itself(shell: InteractiveShell) -> 
     assert "this kernel answers itself" in captured.stdout
 
 
+def test_index_reads_what_is_installed_for_the_kernel(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "site" / "tea-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Name: tea\nVersion: 1.0\n")
+    (information / "RECORD").write_text("tea.py,,\n")
+    (tmp_path / "site" / "tea.py").write_text('def brew(leaves):\n    "Steep zymurgy leaves."')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    captured, _ = run(shell, "%gorilla_index tea")
+    assert "tea 1.0: 1 documents." in captured.stdout
+    captured, _ = run(shell, "%gorilla --dry-run steep zymurgy leaves")
+    assert answer(captured)["candidates"][0]["api_call"] == "tea.brew(leaves)"
+
+
+def test_index_says_what_is_not_installed(shell: InteractiveShell) -> None:
+    captured, _ = run(shell, "%gorilla_index no-such-thing")
+    assert "no-such-thing is not installed" in captured.stdout
+
+
 def test_the_magics_explain_themselves(shell: InteractiveShell) -> None:
     captured, _ = run(shell, "%gorilla?")
     assert "--candidates" in captured.stdout
