@@ -10,7 +10,7 @@ import shutil
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gorilla_jupyter.index.scoring import Scored, best_documents
+import numpy as np
+from numpy.typing import NDArray
+
+from gorilla_jupyter.index.scoring import Scored, best_documents, catalog_ranks
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
@@ -156,6 +159,7 @@ class LexicalIndex:
         self.folder = folder
         self._searcher: Any = None
         self._entries: dict[str, Entry] | None = None
+        self._ranked: tuple[tuple[str, ...], NDArray[np.intp]] | None = None
         self._state: State = ()
         if folder is None:
             self._index = _MemoryStorage().create().create_index(_schema())
@@ -253,12 +257,14 @@ class LexicalIndex:
         filters: Mapping[str, str],
         environment: str = "",
         hidden: Collection[str] = (),
+        order: Sequence[str] = (),
     ) -> list[Hit]:
         """The documents that share words with ``text``, best first.
 
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
         :param environment: the one whose documents are considered beside those of none.
         :param hidden: catalogs whose documents are left out.
+        :param order: the catalogs whose documents come first where scores are equal.
         """
         terms = _terms(text)
         required = _filter(filters)
@@ -266,6 +272,7 @@ class LexicalIndex:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
+            terms += [name for name in _names(text) if ("title", name) in reader]
             environments = [term.decode() for term in reader.lexicon("environment")]
             found = best_documents(
                 reader,
@@ -277,8 +284,14 @@ class LexicalIndex:
                     *(("environment", name) for name in environments if name != environment),
                     *(("catalog", key) for key in hidden),
                 ],
+                ranks=self._ranks(reader, tuple(order)),
             )
             return [_hit(_record(searcher.stored_fields(hit.number)), hit) for hit in found]
+
+    def _ranks(self, reader: Any, order: tuple[str, ...]) -> NDArray[np.intp]:
+        if self._ranked is None or self._ranked[0] != order:
+            self._ranked = order, catalog_ranks(reader, order)
+        return self._ranked[1]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
@@ -322,6 +335,7 @@ class LexicalIndex:
             if self._searcher is not known:
                 self._state = state
                 self._entries = None
+                self._ranked = None
             yield self._searcher
 
     def _current_state(self) -> State:
@@ -375,6 +389,7 @@ class IndexWriter:
             if self._spelt[record.source, word] < MAX_SPELLINGS
         )
         self._spelt.update((record.source, word) for word in words["words"])
+        words["title"] += _names(record.api_name)
         words["framework"] = sorted(_words_of(record.framework))
         words["domain"] = sorted(_words_of(record.domain))
         self._writer.add_document(
@@ -446,6 +461,12 @@ def _words_of(text: str) -> set[str]:
 def _stem(word: str) -> str:
     """The stem of one of the words that :data:`_TOKENS` makes."""
     return str(next(_STEM_FILTER(iter([Token(text=word, stopped=False)]))).text)
+
+
+def _names(text: str) -> list[str]:
+    """What reads as the full name of an API, such as ``suno/bark`` or ``pd.read_csv``."""
+    chunks = (chunk.strip(".,;:!?()'\"`").lower() for chunk in text.split())
+    return list(dict.fromkeys(chunk for chunk in chunks if re.search(r"\w[^\w\s]\w|\w_\w", chunk)))
 
 
 def _terms(text: str) -> list[str]:

@@ -43,13 +43,15 @@ def best_documents(
     limit: int,
     required: Sequence[tuple[str, str]],
     excluded: Sequence[tuple[str, str]],
+    ranks: NDArray[np.intp],
 ) -> list[Scored]:
-    """The documents that have some of the terms, best first, of equal ones the first.
+    """The documents that have some of the terms, best first, of equal ones that of lower rank.
 
     :param reader: Whoosh's reader of the index.
     :param boosts: what a term is worth in each field; a document has it in one of them at most.
     :param required: fields and words that the documents must have.
     :param excluded: fields and words that they must not have.
+    :param ranks: every document's rank, see :func:`catalog_ranks`.
     """
     count = reader.doc_count_all()
     frequencies = {
@@ -73,7 +75,7 @@ def best_documents(
     for field, word in excluded:
         scores[_documents(reader, field, word)] = 0
     matching = np.flatnonzero(scores)
-    best = matching[np.argsort(-scores[matching], kind="stable")[:limit]]
+    best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
     scored = []
     for place, number in enumerate(best):
@@ -81,6 +83,18 @@ def best_documents(
         coverage = sum(weights[term] for term in matched) / sum(weights.values())
         scored.append(Scored(int(number), float(scores[number]), coverage, matched))
     return scored
+
+
+def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:
+    """The rank of every document: by catalog, in that order, then by its place in the catalog,
+    whichever was indexed first."""
+    ranks = np.full(reader.doc_count_all(), np.iinfo(np.intp).max)
+    ranked = 0
+    for catalog in catalogs:
+        numbers = _documents(reader, "catalog", catalog)
+        ranks[numbers] = np.arange(ranked, ranked + len(numbers))
+        ranked += len(numbers)
+    return ranks
 
 
 def _documents(reader: Any, field: str, term: str) -> NDArray[np.intp]:

@@ -56,6 +56,7 @@ class DocumentIndex:
         self._retry_at = 0.0
         self._fault: str | None = None
         self._used: dict[str, str] = {}
+        self._order: list[str] = []
         self._clashes: tuple[str, ...] = ()
 
     def refresh(self) -> Iterator[Progress]:
@@ -85,6 +86,7 @@ class DocumentIndex:
                 filters=filters,
                 environment=request.environment or environment_name(),
                 hidden=self._hidden(lexical),
+                order=self._order,
             )
             return SearchResult(
                 tuple(Document(hit.record, hit.score, hit.coverage, hit.highlight) for hit in hits),
@@ -183,6 +185,13 @@ class DocumentIndex:
     def _follow(self, lexical: LexicalIndex) -> Iterator[Progress]:
         found = self.store.catalogs()
         self._used = {catalog.key: catalog.name for catalog in found if not catalog.hidden_by}
+        # The nearer catalog first: a project's, the user's, what is installed, what is shipped.
+        self._order = [
+            catalog.key
+            for origin in reversed(Origin)
+            for catalog in found
+            if catalog.origin is origin and catalog.key in self._used
+        ]
         self._clashes = tuple(catalog.notice for catalog in found if catalog.notice)
         catalogs = _to_be_indexed(found)
         if not _outdated(lexical, catalogs):

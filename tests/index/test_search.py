@@ -500,3 +500,26 @@ def test_indexing_that_is_given_up_changes_nothing(
     assert set(LexicalIndex(folder).manifest()) == {"apples", "pears"}
     assert len(found(index)) == 126
     assert steps(index) == []
+
+
+def test_twins_come_in_the_order_of_their_catalogs_whichever_was_indexed_last(
+    tmp_path: Path,
+) -> None:
+    def twins(catalog: str, description: str) -> list[ApiRecord]:
+        names = [f"{catalog}_{number}" for number in range(3)]
+        return [
+            ApiRecord("Twins", "Twins", "twin", name, f"{name}()", description=description)
+            for name in names
+        ]
+
+    def order() -> list[str]:
+        return [found.record.api_name for found in documents.search(Request("twin")).documents]
+
+    store = CatalogStore(tmp_path / "catalogs", builtin=None)
+    store.folder.mkdir()
+    write_records(store.folder / "first.jsonl", twins("first", "old"))
+    write_records(store.folder / "second.jsonl", twins("second", "old"))
+    documents = DocumentIndex(store, tmp_path / "index")
+    before = order()
+    write_records(store.folder / "first.jsonl", twins("first", "new"))
+    assert order() == before == sorted(before)
