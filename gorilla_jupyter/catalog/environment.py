@@ -163,7 +163,7 @@ def index_environment(
             if reading.count or not reading.problems:
                 _remove([other for other in present.get(name, ()) if other != path])
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
             yield reading.outcome()
     except OSError as error:
         place = error.filename or folder
