@@ -61,11 +61,44 @@ def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
         if ast.dump(node) == documented:
             adapted = _replaced(record.example_code, node, ast.unparse(call))
             # Within an f-string, Python up to 3.11 does not tell where a call stands.
-            return adapted if _makes(adapted, call) else None
+            return _without_idle_statements(adapted, tree) if _makes(adapted, call) else None
     if ast.dump(call) == documented and shows_call(tree, call):
         # A document may show the call's full form in one place and its everyday use in the other.
         return record.example_code
     return None
+
+
+def _without_idle_statements(code: str, before: ast.Module) -> str:
+    """The cell without the imports and assignments whose names only the replaced values used."""
+    needed = _names_read(before)
+    while tree := parse_code(code):
+        read = _names_read(tree)
+        idle = next((node for node in tree.body if _is_idle(node, needed, read)), None)
+        if idle is None:
+            break
+        assert idle.end_lineno is not None
+        # Of bytes: like Python, and unlike text, these end lines at carriage returns and feeds only.
+        lines = code.encode().splitlines(keepends=True)
+        code = b"".join(lines[: idle.lineno - 1] + lines[idle.end_lineno :]).decode().lstrip()
+    return code
+
+
+def _is_idle(node: ast.stmt, needed: set[str], read: set[str]) -> bool:
+    if isinstance(node, ast.Assign) and all(isinstance(name, ast.Name) for name in node.targets):
+        names = {name.id for name in node.targets if isinstance(name, ast.Name)}
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        names = {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+    else:
+        return False
+    return names <= needed - read
+
+
+def _names_read(tree: ast.AST) -> set[str]:
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def _makes(code: str, call: ast.Call) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gorilla_jupyter.compose import CompositionError, compose
-from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.record import ApiRecord, Argument
 
 CALL = "pipeline('speech', model='acme/voice')"
 
@@ -170,3 +170,21 @@ def test_no_requirement_becomes_another_command(requirement: str) -> None:
     assert body(code) == record.example_code
     assert "reboot" not in code
     assert "index-url" not in code
+
+
+def test_what_only_the_replaced_values_needed_goes_with_them() -> None:
+    record = ApiRecord(
+        "Data",
+        "pandas",
+        "Read a table",
+        "pandas.read_csv",
+        "pd.read_csv(path)",
+        (Argument("path", "str"),),
+        example_code=(
+            "import io\nimport pandas as pd\n\npath = io.StringIO('a,b')\n"
+            "table = pd.read_csv(path)\ntable"
+        ),
+    )
+    cell = compose(record, "pd.read_csv('orders.csv')")
+    expected = "import pandas as pd\n\ntable = pd.read_csv('orders.csv')\ntable"
+    assert cell.partition("\n")[2] == expected
