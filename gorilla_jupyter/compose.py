@@ -77,7 +77,7 @@ def _without_idle_statements(code: str, before: ast.Module) -> str:
         if idle is None:
             break
         assert idle.end_lineno is not None
-        # Of bytes: like Python, and unlike text, these end lines at carriage returns and feeds only.
+        # Lines of bytes end where Python ends them; those of a text end at other characters too.
         lines = code.encode().splitlines(keepends=True)
         code = b"".join(lines[: idle.lineno - 1] + lines[idle.end_lineno :]).decode().lstrip()
     return code
