@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +19,10 @@ class ProgressBar:
         if self._bar is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=progress.total or None, unit=" records", leave=False)
+            # Not into files and pipes, where every step would be a line.
+            seen = "ipykernel" in sys.modules or sys.stderr.isatty()
+            total = progress.total or None
+            self._bar = tqdm(total=total, unit=" records", leave=False, disable=not seen)
         self._bar.total = progress.total or None
         self._bar.n = progress.done
         self._bar.set_description(progress.message)

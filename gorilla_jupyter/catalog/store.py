@@ -269,7 +269,7 @@ class CatalogStore:
 
     def _environment_catalogs(self) -> Iterator[Catalog]:
         for folder in sorted(self.environments.glob("*/")):
-            for path in _paths(folder):
+            for path in sorted(folder.glob("[!.]*.jsonl")):  # beside them lies environment.json
                 distribution = path.stem.rsplit("-", 2)[0]
                 yield replace(
                     self._catalog(path, Origin.ENVIRONMENT),

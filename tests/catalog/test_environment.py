@@ -355,3 +355,8 @@ def test_an_example_of_the_docstring_runs(known: dict[str, ApiRecord]) -> None:
     names: dict[str, object] = {}
     exec(compile(ast.parse(known["numpy.linspace"].example_code), "<cell>", "exec"), names)
     assert getattr(names["result"], "shape", None) == (50,)
+
+
+def test_what_is_kept_beside_the_catalogs_is_no_catalog(tea: dict[str, ApiRecord]) -> None:
+    result = DocumentIndex(CatalogStore()).search(Request("steep leaves in hot water"))
+    assert result.notices == ()
