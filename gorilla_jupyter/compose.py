@@ -73,7 +73,14 @@ def _without_idle_statements(code: str, before: ast.Module) -> str:
     needed = _names_read(before)
     while tree := parse_code(code):
         read = _names_read(tree)
-        idle = next((node for node in tree.body if _is_idle(node, needed, read)), None)
+        idle = next(
+            (
+                node
+                for node in tree.body
+                if _is_idle(node, needed, read) and not _shares_a_line(node, tree)
+            ),
+            None,
+        )
         if idle is None:
             break
         assert idle.end_lineno is not None
@@ -81,6 +88,14 @@ def _without_idle_statements(code: str, before: ast.Module) -> str:
         lines = code.encode().splitlines(keepends=True)
         code = b"".join(lines[: idle.lineno - 1] + lines[idle.end_lineno :]).decode().lstrip()
     return code
+
+
+def _shares_a_line(node: ast.stmt, tree: ast.Module) -> bool:
+    lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    return any(
+        other is not node and (other.lineno in lines or other.end_lineno in lines)
+        for other in tree.body
+    )
 
 
 def _is_idle(node: ast.stmt, needed: set[str], read: set[str]) -> bool:

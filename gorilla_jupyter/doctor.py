@@ -17,11 +17,7 @@ from gorilla_jupyter.index.search import index_folder
 from gorilla_jupyter.model.backend import DEFAULT_MODEL
 
 REINSTALL = "pip install --force-reinstall --no-deps gorilla-jupyter"
-OPTIONAL = {
-    "torch": "pip install 'gorilla-jupyter[torch]'",
-    "transformers": "pip install 'gorilla-jupyter[torch]'",
-    "onnxruntime-gpu": "pip install 'gorilla-jupyter[gpu]'",
-}
+OPTIONAL = ("torch", "transformers", "onnxruntime-gpu")
 REQUIRED = ("gorilla-jupyter", "jupyterlab", "jupyter-server", "ipykernel", "ipywidgets", "whoosh")
 
 
@@ -46,7 +42,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything, from the interpreter to the index."""
     return [
-        Finding("Python", True, f"{platform.python_version()} on {platform.platform()}"),
+        Finding("Python", True, f"{platform.python_version()} on {platform.platform(terse=True)}"),
         *_packages(),
         _onnxruntime(),
         _shared_file(
@@ -74,11 +70,11 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, True, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(name, False, "not installed", f"pip install {name}")
-    for name, command in OPTIONAL.items():
+    for name in OPTIONAL:
         try:
             yield Finding(name, True, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, True, f"not installed; only larger models need it ({command})")
+            yield Finding(name, True, "not installed, and not needed by the embedded model")
 
 
 def _onnxruntime() -> Finding:

@@ -42,7 +42,7 @@ def indexed_home(gorilla_home: Path, built_index: Path) -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of installed packages, for this process and those it starts."""
     folder = tmp_path / "site"
     folder.mkdir()
@@ -55,14 +55,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def install(site: Path) -> Callable[..., None]:
+def install_module(modules: Path) -> Callable[..., None]:
     """Installs a package of one module."""
 
-    def install(name: str, code: str = "", *, version: str = "1.0") -> None:
-        (site / f"{name}.py").write_text(code)
-        metadata = site / f"{name}-{version}.dist-info"
+    def install_module(name: str, code: str = "", *, version: str = "1.0") -> None:
+        (modules / f"{name}.py").write_text(code)
+        metadata = modules / f"{name}-{version}.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
         (metadata / "RECORD").write_text(f"{name}.py,,\n")
 
-    return install
+    return install_module

@@ -188,3 +188,18 @@ def test_what_only_the_replaced_values_needed_goes_with_them() -> None:
     cell = compose(record, "pd.read_csv('orders.csv')")
     expected = "import pandas as pd\n\ntable = pd.read_csv('orders.csv')\ntable"
     assert cell.partition("\n")[2] == expected
+
+
+def test_a_statement_that_shares_its_line_stays() -> None:
+    record = ApiRecord(
+        "Data",
+        "pandas",
+        "Read a table",
+        "pandas.read_csv",
+        "pd.read_csv(path, nrows=rows)",
+        (Argument("path", "str"), Argument("rows", "int")),
+        example_code=(
+            "import pandas as pd\n\npath = 'a.csv'; rows = 3\ntable = pd.read_csv(path, nrows=rows)"
+        ),
+    )
+    assert "rows = 3" in compose(record, "pd.read_csv('orders.csv', nrows=rows)")

@@ -41,8 +41,10 @@ def test_a_callable_without_signature_is_unknown() -> None:
     assert checked("builtins.dict(a=1)", "import builtins").status is UNKNOWN
 
 
-def test_a_package_that_is_not_loaded_is_asked_elsewhere(install: Callable[..., None]) -> None:
-    install("gadget", "def load(name, *, size=1): raise SystemExit('called')")
+def test_a_package_that_is_not_loaded_is_asked_elsewhere(
+    install_module: Callable[..., None],
+) -> None:
+    install_module("gadget", "def load(name, *, size=1): raise SystemExit('called')")
     assert checked("gadget.load('x', size=2)", "import gadget").status is PASSED
     check = checked("load('x', colour=2)", "from gadget import load")
     assert check.status is FAILED
@@ -69,9 +71,9 @@ def test_a_real_package_is_asked_without_being_loaded() -> None:
 
 
 def test_a_lazy_package_is_not_made_to_load_more(
-    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    install_module: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(
+    install_module(
         "lazy",
         "import os\nasked = os.getpid()\n"
         "def __getattr__(name):\n"
@@ -115,19 +117,19 @@ BAD_IMPORTS = {
 
 @pytest.mark.parametrize("kind", BAD_IMPORTS)
 def test_a_package_that_misbehaves_when_imported_does_no_harm(
-    install: Callable[..., None], kind: str, capfd: pytest.CaptureFixture[str]
+    install_module: Callable[..., None], kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, status = BAD_IMPORTS[kind]
-    install("gadget", f"def load(name): pass\n{code}\n")
+    install_module("gadget", f"def load(name): pass\n{code}\n")
     assert checked("load('x')", "from gadget import load").status is status
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_package_that_hangs_is_left_alone_until_it_is_loaded(
-    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    install_module: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signature, "IMPORT_SECONDS", 0.2)
-    install("gadget", "import time\ntime.sleep(60)\n")
+    install_module("gadget", "import time\ntime.sleep(60)\n")
     begin = time.monotonic()
     check = checked("load('x')", "from gadget import load")
     assert (check.status, check.sentence) == (
@@ -144,9 +146,9 @@ def test_a_package_that_hangs_is_left_alone_until_it_is_loaded(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
 def test_what_a_hanging_package_has_started_is_ended_with_it(
-    install: Callable[..., None], tmp_path: Path
+    install_module: Callable[..., None], tmp_path: Path
 ) -> None:
-    install(
+    install_module(
         "gadget",
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
@@ -160,9 +162,9 @@ def test_what_a_hanging_package_has_started_is_ended_with_it(
         assert child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_one_bad_package_does_not_spoil_the_others(install: Callable[..., None]) -> None:
-    install("gadget", "import os\nos._exit(1)\n")
-    install("widget", "def load(name): pass\n")
+def test_one_bad_package_does_not_spoil_the_others(install_module: Callable[..., None]) -> None:
+    install_module("gadget", "import os\nos._exit(1)\n")
+    install_module("widget", "def load(name): pass\n")
     checks = signature.check_signatures(
         [
             a_candidate("load('x')", "from gadget import load"),
@@ -172,13 +174,15 @@ def test_one_bad_package_does_not_spoil_the_others(install: Callable[..., None])
     assert [check.status for check in checks] == [UNKNOWN, PASSED]
 
 
-def test_an_answer_is_remembered_for_that_version(install: Callable[..., None], site: Path) -> None:
-    install("gadget", "def load(name): pass\n")
+def test_an_answer_is_remembered_for_that_version(
+    install_module: Callable[..., None], modules: Path
+) -> None:
+    install_module("gadget", "def load(name): pass\n")
     assert checked("load('x')", "from gadget import load").status is PASSED
-    (site / "gadget.py").write_text("def load(): pass\n")
+    (modules / "gadget.py").write_text("def load(): pass\n")
     assert checked("load('x')", "from gadget import load").status is PASSED
-    (site / "gadget-1.0.dist-info").rename(site / "gadget-2.0.dist-info")
-    (site / "gadget-2.0.dist-info" / "METADATA").write_text("Name: gadget\nVersion: 2.0\n")
+    (modules / "gadget-1.0.dist-info").rename(modules / "gadget-2.0.dist-info")
+    (modules / "gadget-2.0.dist-info" / "METADATA").write_text("Name: gadget\nVersion: 2.0\n")
     assert checked("load('x')", "from gadget import load").status is FAILED
 
 
@@ -198,7 +202,7 @@ MARK = "from pathlib import Path; Path(r'{}').touch()\ndef load(name): pass\n"
     ],
 )
 def test_no_code_of_the_current_folder_is_run(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, imports: str
+    modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, imports: str
 ) -> None:
     mark = tmp_path / "mark"
     hostile = tmp_path / "notebooks" / file
@@ -221,14 +225,14 @@ def test_no_code_of_the_current_folder_is_run(
     ],
 )
 def test_only_modules_of_installed_packages_are_imported(
-    site: Path, tmp_path: Path, call: str, imports: str
+    modules: Path, tmp_path: Path, call: str, imports: str
 ) -> None:
     mark = tmp_path / "mark"
-    package = site / "gadget"
+    package = modules / "gadget"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(MARK.format(mark))
-    metadata = site / "gadget-1.0.dist-info"
+    metadata = modules / "gadget-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Name: gadget\nVersion: 1.0\n")
     (metadata / "RECORD").write_text("gadget/__init__.py,,\n")
@@ -240,17 +244,19 @@ def test_only_modules_of_installed_packages_are_imported(
     assert "antigravity" not in sys.modules
 
 
-def test_the_call_and_the_example_are_not_run(install: Callable[..., None], tmp_path: Path) -> None:
+def test_the_call_and_the_example_are_not_run(
+    install_module: Callable[..., None], tmp_path: Path
+) -> None:
     mark = tmp_path / "mark"
-    install("gadget", "def load(name): pass\n")
+    install_module("gadget", "def load(name): pass\n")
     call = f"load(open({str(mark)!r}, 'w'))"
     check = checked(call, f"from gadget import load; open({str(mark)!r}, 'w')")
     assert check.status is PASSED
     assert not mark.exists()
 
 
-def test_what_is_no_call_has_no_signature(install: Callable[..., None]) -> None:
-    install("gadget", "def load(name): pass\n")
+def test_what_is_no_call_has_no_signature(install_module: Callable[..., None]) -> None:
+    install_module("gadget", "def load(name): pass\n")
     candidate = a_candidate("load('x')", "from gadget import load")
     (check,) = signature.check_signatures([replace(candidate, api_call="not Python (")])
     assert check.status is UNKNOWN

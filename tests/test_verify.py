@@ -117,16 +117,16 @@ def installed(*requirements: str) -> Check:
     "requirement",
     ["gadget", "Gadget>=1,<2", "gadget[fast]", "gadget==1.*", "gadget 0.9", "gadget~=1.0"],
 )
-def test_what_is_there_is_installed(install: Callable[..., None], requirement: str) -> None:
-    install("gadget")
+def test_what_is_there_is_installed(install_module: Callable[..., None], requirement: str) -> None:
+    install_module("gadget")
     check = installed(requirement)
     assert (check.status, check.sentence.lower()) == (PASSED, "installed here: gadget 1.0.")
 
 
 def test_what_is_missing_comes_with_the_command_that_installs_it(
-    install: Callable[..., None],
+    install_module: Callable[..., None],
 ) -> None:
-    install("gadget")
+    install_module("gadget")
     check = installed("gadget>=2", "gadget", "no-such-widget", "other[fast]>1")
     assert check.status is FAILED
     assert check.sentence == (
@@ -135,23 +135,25 @@ def test_what_is_missing_comes_with_the_command_that_installs_it(
 
 
 def test_a_requirement_of_another_environment_does_not_count(
-    install: Callable[..., None],
+    install_module: Callable[..., None],
 ) -> None:
-    install("gadget")
+    install_module("gadget")
     check = installed("gadget", "no-such-widget; python_version < '3'")
     assert check.status is PASSED
 
 
-def test_a_name_that_documents_use_is_the_distributions(install: Callable[..., None]) -> None:
-    install("opencv_python")
+def test_a_name_that_documents_use_is_the_distributions(
+    install_module: Callable[..., None],
+) -> None:
+    install_module("opencv_python")
     assert installed("cv2").status is PASSED
 
 
 @pytest.mark.parametrize("version", ["strange", "2004d.final.thing"])
 def test_a_version_that_cannot_be_compared_satisfies_the_name_alone(
-    install: Callable[..., None], version: str
+    install_module: Callable[..., None], version: str
 ) -> None:
-    install("gadget", version=version)
+    install_module("gadget", version=version)
     assert installed("gadget").status is PASSED
     assert installed("gadget>=1").status is FAILED
 
@@ -175,8 +177,10 @@ def test_a_document_that_says_nothing_clear_is_unknown_or_missing(
     assert "reboot" not in check.sentence
 
 
-def test_candidates_that_would_be_refused_go_to_the_end(install: Callable[..., None]) -> None:
-    install("gadget", "def load(name): pass\n")
+def test_candidates_that_would_be_refused_go_to_the_end(
+    install_module: Callable[..., None],
+) -> None:
+    install_module("gadget", "def load(name): pass\n")
     bad = a_candidate("load('x', colour=1)", "from gadget import load", "gadget")
     good = a_candidate("load('x')", "from gadget import load", "no-such-widget")
     answer = verify.verify_here(Answer("speak", (bad, good), (), "embedded", {}))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from gorilla_jupyter import __version__
 from gorilla_jupyter.index.search import index_folder
+from gorilla_jupyter.record import module_name
 
 if TYPE_CHECKING:
     from gorilla_jupyter.engine import Gorilla
@@ -42,9 +43,6 @@ LIMIT = 30.0
 
 PYTHON = "python"
 """The name that the standard library goes by."""
-
-MODULES: Mapping[str, str] = {"scikit-learn": "sklearn"}
-"""Distributions whose module has another name."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def run(results: Path, sentences: Sequence[Sentence], *, verbose: bool = False) 
         "command": "jupyter gorilla bench cells",
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, "
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}",
         "packages": {
             package: {"version": versions[package], "documents": counts[package]}
@@ -323,7 +321,7 @@ def notices(versions: Mapping[str, str | None], documents: Mapping[str, int]) ->
 
 
 def _documents_of(package: str, names: Iterable[str]) -> int:
-    modules = sys.stdlib_module_names if package == PYTHON else {MODULES.get(package, package)}
+    modules = sys.stdlib_module_names if package == PYTHON else {module_name(package)}
     return sum(name.partition(".")[0] in modules for name in names)
 
 

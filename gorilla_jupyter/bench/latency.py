@@ -106,7 +106,7 @@ def run(results: Path) -> None:
                 "command": "jupyter gorilla bench latency",
                 "date": datetime.now(UTC).date().isoformat(),
                 "version": __version__,
-                "machine": f"{platform.platform()}, {os.cpu_count()} cores, "
+                "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
                 f"Python {platform.python_version()}",
                 "figures": [asdict(figure) for figure in figures],
             },

@@ -135,7 +135,9 @@ def index_environment(
     if not (executable or sys.executable):
         raise CatalogError("This process does not know its interpreter: name it with --python.")
     store = store or CatalogStore()
-    environment = Environment.of(executable or sys.executable)
+    found = shutil.which(executable or sys.executable)
+    # Absolute, since it is started in another folder; not resolved, which would leave its venv.
+    environment = Environment.of(str(Path(found).absolute()) if found else executable)
     folder = store.environments / environment_name(environment.prefix)
     try:
         _forget_lost_environments(store)

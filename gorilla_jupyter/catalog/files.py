@@ -41,7 +41,8 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return f"{_shown(self.path)}, line {self.line}: {self.reason}"
+        reason = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", self.reason)  # it quotes what it found
+        return f"{_shown(self.path)}, line {self.line}: {reason}"
 
 
 @dataclass(frozen=True)
@@ -151,27 +152,28 @@ def _check_writable(record: ApiRecord) -> None:
         if len(written) > MAX_FIELD_CHARACTERS:
             expected = f"at most {MAX_FIELD_CHARACTERS:,} characters"
             raise RecordError(field, expected, value)
-        if field in CODE_FIELDS and _MAY_MISLEAD.search(written):
-            _check_visible(field, value)
+        if _MAY_MISLEAD.search(written):
+            _check_visible(field, value, _MISLEADING if field in CODE_FIELDS else _CONTROLS)
 
 
-def _check_visible(field: str, value: object) -> None:
+def _check_visible(field: str, value: object, misleading: re.Pattern[str]) -> None:
     # What turns the direction of text, or moves a terminal's cursor, lets a cell look other than
-    # it is.
+    # it is. In a description, turning directions is how some languages are written.
     if isinstance(value, str):
-        if found := _MISLEADING.search(value.replace("\r\n", "\n")):
+        if found := misleading.search(value.replace("\r\n", "\n")):
             expected = f"text without control characters (here: U+{ord(found.group()):04X})"
             raise RecordError(field, expected, value)
     elif isinstance(value, Mapping):
         for key, part in value.items():
-            _check_visible(field, key)
-            _check_visible(field, part)
+            _check_visible(field, key, misleading)
+            _check_visible(field, part, misleading)
     elif isinstance(value, list):
         for part in value:
-            _check_visible(field, part)
+            _check_visible(field, part, misleading)
 
 
 _DIRECTIONS = r"\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MISLEADING = re.compile(rf"[\x00-\x08\x0b-\x1f{_DIRECTIONS}]")
 _MAY_MISLEAD = re.compile(rf"\\[bfru]|[{_DIRECTIONS}]")
 """Found in the JSON of every text with something misleading in it, and in little else."""

@@ -110,6 +110,9 @@ def read_document(document: Mapping[str, Any], *, source: str) -> Iterator[ApiRe
                 yield Unread(name, path, f"{name}: {error}")
             except RecursionError:
                 yield Unread(name, path, f"{name}: nested too deep to be a record")
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # Documents hold any value in any place.
+                yield Unread(name, path, f"{name}: it cannot be read ({error})")
 
 
 class _Operation:
@@ -253,7 +256,8 @@ class _Operation:
 
     def _take_security(self) -> None:
         given = self.operation.get("security", self.document.get("security"))
-        alternatives = [item for item in given if isinstance(item, Mapping)] if given else []
+        listed = given if isinstance(given, list) else []
+        alternatives = [item for item in listed if isinstance(item, Mapping)]
         if not alternatives or not all(alternatives):
             return  # where one of the alternatives is empty, no key is needed
         components = _optional(self.document.get("components"))
@@ -264,8 +268,9 @@ class _Operation:
             self._take_scheme(name, _mapping(_resolved(schemes[name], self.document), "a scheme"))
 
     def _take_scheme(self, name: str, scheme: Mapping[str, Any]) -> None:
-        # With the title: the key of one API must not be sent to the next that says "bearerAuth".
-        variable = f"{environment_name(self.title)}_{environment_name(name)}"
+        # "KEY" and the title: the key of one API must not go to the next that says "bearerAuth",
+        # and no document may spell the variable of a secret that is there for something else.
+        variable = f"KEY_{environment_name(self.title)}_{environment_name(name)}"
         kind, method = scheme.get("type"), str(scheme.get("scheme")).lower()
         secret = environment(variable)
         if kind == "apiKey":

@@ -241,13 +241,13 @@ class CatalogStore:
         return reading
 
     def remove(self, name: str) -> None:
-        """Delete one of the user's catalogs.
+        """Delete one of the user's catalogs, or what was read of an installed package.
 
         :raises CatalogError: for another's catalog, or a name that there is not.
         """
         named = [catalog for catalog in self.catalogs() if catalog.name == name]
         for catalog in named:
-            if catalog.origin is Origin.USER:
+            if catalog.origin in (Origin.USER, Origin.ENVIRONMENT):
                 try:
                     catalog.path.unlink()
                 except OSError as error:

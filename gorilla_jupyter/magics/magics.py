@@ -245,6 +245,8 @@ def _parse(magic: Any, line: str) -> tuple[Any, str]:
     words = [re.sub(r'^(["\'])(.*)\1$', r"\2", token.group()) for token in tokens]
     options = magic.parser.parse_args(words)
     count = len(options.text)
+    if count and words[-1].startswith("--") and words[-1] in magic.parser.format_help():
+        raise UsageError(f"Write {words[-1]} before the sentence.")
     return options, line[tokens[-count].start() :].strip() if count else ""
 
 

@@ -14,7 +14,7 @@ from gorilla_jupyter.answer import (
     Document,
     SearchResult,
 )
-from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.record import ApiRecord, pip_argument, pip_requirement
 
 NOTHING_FITS = "No documented API fits this sentence, so nothing was inserted."
 NOTHING_FOUND = "No document has these words."
@@ -120,6 +120,8 @@ def record_text(record: ApiRecord) -> str:
         lines.append(f"Requires: {', '.join(record.python_environment_requirements)}")
     if record.performance:
         lines.append(f"Performance: {json.dumps(record.performance, ensure_ascii=False)}")
+    if record.checked:
+        lines.append(f"Checked against: {record.checked}")
     if record.example_code:
         lines += ["Example:", *(f"    {line}" for line in record.example_code.splitlines())]
     return "\n".join(lines)
@@ -150,12 +152,14 @@ def _document_body(record: ApiRecord) -> str:
             for argument in record.api_arguments
         )
         parts.append(f"<table><tbody>{rows}</tbody></table>")
-    if record.python_environment_requirements:
-        needs = " ".join(record.python_environment_requirements)
+    found = map(pip_requirement, record.python_environment_requirements)
+    if needs := " ".join(pip_argument(requirement) for requirement in found if requirement):
         parts.append(f"<p>Requires: <code>%pip install {html.escape(needs)}</code></p>")
     if record.performance:
         figures = json.dumps(record.performance, ensure_ascii=False)
         parts.append(f'<p class="muted">Performance: {html.escape(figures)}</p>')
+    if record.checked:
+        parts.append(f'<p class="muted">Checked against: {html.escape(record.checked)}</p>')
     if record.example_code:
         parts.append(f"<pre>{html.escape(record.example_code)}</pre>")
     return "".join(parts)

@@ -26,7 +26,9 @@ class GorillaExtension(ExtensionApp):
         "Nobody else may be able to write there.",
     ).tag(config=True)
     catalog_folder = Unicode(
-        "", help="Where catalogs that users add are kept; empty for the user's data folder."
+        "",
+        help="Where the server reads added catalogs; empty for the user's data folder. Commands "
+        "and kernels write to that folder, which the environment variable GORILLA_HOME moves.",
     ).tag(config=True)
     max_candidates = Integer(
         20, min=1, max=20, help="The most candidates that a request may ask for."

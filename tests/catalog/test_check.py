@@ -60,29 +60,29 @@ def test_two_records_with_the_same_call_are_named() -> None:
     assert "has the same call" in str(problem)
 
 
-def test_an_installed_package_comes_before_the_table(install: Callable[..., None]) -> None:
-    install("voice", "def load(name, speed): ...", version="2.0")
+def test_an_installed_package_comes_before_the_table(install_module: Callable[..., None]) -> None:
+    install_module("voice", "def load(name, speed): ...", version="2.0")
     found = report(a_record("load('x', speed=2)"))
     assert not found.problems
     assert found.installed == {"voice"}
 
 
-def test_what_changed_between_two_versions_is_told(install: Callable[..., None]) -> None:
-    install("voice", "def load(name, speed): ...", version="2.0")
+def test_what_changed_between_two_versions_is_told(install_module: Callable[..., None]) -> None:
+    install_module("voice", "def load(name, speed): ...", version="2.0")
     (line,) = report(a_record()).drift
     assert (
         line == "voice 1.0 to 2.0: voice.load(name, *, device=None) is now voice.load(name, speed)."
     )
 
 
-def test_the_installed_package_can_be_stored(install: Callable[..., None]) -> None:
-    install("voice", "def load(name, speed): ...", version="2.0")
+def test_the_installed_package_can_be_stored(install_module: Callable[..., None]) -> None:
+    install_module("voice", "def load(name, speed): ...", version="2.0")
     stored = merged(TABLE, report(a_record()))
     assert stored["voice"].signatures == {"voice.load": "(name, speed)"}
 
 
-def test_storing_what_is_stored_already_keeps_its_date(install: Callable[..., None]) -> None:
-    install("voice", "def load(name, *, device=None): ...", version="1.0")
+def test_storing_what_is_stored_already_keeps_its_date(install_module: Callable[..., None]) -> None:
+    install_module("voice", "def load(name, *, device=None): ...", version="1.0")
     assert merged(TABLE, report(a_record())) == TABLE
 
 

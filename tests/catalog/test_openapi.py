@@ -100,18 +100,19 @@ def test_parameters_are_documented_by_their_place_in_the_call(
             "listPets",
             "httpx.get('https://eu.pets.example/v1/pets', "
             "params={'limit': limit, 'from': from_}, headers={'X-Trace': str(x_trace), "
-            "'X-Shop-Key': os.environ['PET_SHOP_SHOP_KEY']})",
+            "'X-Shop-Key': os.environ['KEY_PET_SHOP_SHOP_KEY']})",
         ),
         ("GET /pets/{petId}", "httpx.get(f'https://eu.pets.example/v1/pets/{pet_id}')"),
         (
             "withdrawPet",
             "httpx.request('DELETE', f'https://eu.pets.example/v1/pets/{pet_id}', json=body, "
-            "auth=(os.environ['PET_SHOP_STAFF_USERNAME'], os.environ['PET_SHOP_STAFF_PASSWORD']))",
+            "auth=(os.environ['KEY_PET_SHOP_STAFF_USERNAME'], "
+            "os.environ['KEY_PET_SHOP_STAFF_PASSWORD']))",
         ),
         (
             "addPhoto",
             "httpx.post(f'https://eu.pets.example/v1/pets/{pet_id}/photo', "
-            "headers={'X-Shop-Key': os.environ['PET_SHOP_SHOP_KEY']}, "
+            "headers={'X-Shop-Key': os.environ['KEY_PET_SHOP_SHOP_KEY']}, "
             "data={'caption': caption}, files={'photo': photo})",
         ),
     ],
@@ -167,7 +168,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Shop]:
 def sold(shop: _Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, ApiRecord]:
     """The fixture's operations at ``shop``, its keys in the environment."""
     for name in ("SHOP_KEY", "ACCOUNT", "STAFF_USERNAME", "STAFF_PASSWORD"):
-        monkeypatch.setenv(f"PET_SHOP_{name}", f"secret {name}")
+        monkeypatch.setenv(f"KEY_PET_SHOP_{name}", f"secret {name}")
     text = PETSTORE.read_text().replace("https://{region}.pets.example", shop.url)
     path = tmp_path / "shop.yaml"
     path.write_text(text)
@@ -311,8 +312,8 @@ def test_two_apis_never_share_a_key(tmp_path: Path) -> None:
         ).api_call
         for title in ("Books", "Cars")
     ]
-    assert "os.environ['BOOKS_KEY']" in calls[0]
-    assert "os.environ['CARS_KEY']" in calls[1]
+    assert "os.environ['KEY_BOOKS_KEY']" in calls[0]
+    assert "os.environ['KEY_CARS_KEY']" in calls[1]
 
 
 def test_a_key_that_is_optional_is_left_out(tmp_path: Path) -> None:
@@ -348,3 +349,8 @@ def test_a_long_example_is_not_put_into_the_cell(tmp_path: Path) -> None:
     parameter = {"name": "q", "in": "query", "required": True, "schema": schema}
     record = the_record(tmp_path, an_operation(parameters=[parameter]))
     assert "q = '<q>'" in record.example_code
+
+
+@pytest.mark.parametrize("security", [5, True, "key", {"key": []}, [7]])
+def test_a_nonsensical_value_costs_at_most_its_operation(tmp_path: Path, security: object) -> None:
+    assert the_record(tmp_path, an_operation(security=security)).api_call

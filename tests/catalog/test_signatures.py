@@ -38,15 +38,17 @@ def read(name: str) -> str | None:
 )
 @pytest.mark.parametrize("header", ["", "import no_such_gpu_library\n"], ids=["runs", "does not"])
 def test_a_signature_is_read_from_the_package_or_from_its_source(
-    install: Callable[..., None], name: str, signature: str, header: str
+    install_module: Callable[..., None], name: str, signature: str, header: str
 ) -> None:
-    install("voice", header + VOICE)
+    install_module("voice", header + VOICE)
     assert read(name) == signature
 
 
 @pytest.mark.parametrize("name", ["voice.gone", "voice.Voice.gone", "voice.deep.gone"])
-def test_a_name_that_is_not_there_is_left_out(install: Callable[..., None], name: str) -> None:
-    install("voice", VOICE)
+def test_a_name_that_is_not_there_is_left_out(
+    install_module: Callable[..., None], name: str
+) -> None:
+    install_module("voice", VOICE)
     assert read(name) is None
 
 
@@ -54,13 +56,15 @@ def test_a_package_that_is_not_installed_is_none() -> None:
     assert read_installed("voice", ["voice.load"], "voice") is None
 
 
-def test_what_a_package_prints_when_imported_does_no_harm(install: Callable[..., None]) -> None:
-    install("voice", "print('hello')\n" + VOICE)
+def test_what_a_package_prints_when_imported_does_no_harm(
+    install_module: Callable[..., None],
+) -> None:
+    install_module("voice", "print('hello')\n" + VOICE)
     assert read("voice.load")
 
 
-def test_the_version_is_noted(install: Callable[..., None]) -> None:
-    install("voice", VOICE, version="2.5")
+def test_the_version_is_noted(install_module: Callable[..., None]) -> None:
+    install_module("voice", VOICE, version="2.5")
     package = read_installed("voice", ["voice.load"], "voice")
     assert package is not None
     assert package.version == "2.5"

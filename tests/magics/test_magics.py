@@ -128,6 +128,7 @@ def test_picking_none_inserts_none(
         ("%gorilla -n many load a model", "invalid int value"),
         ("%gorilla --model gpt load a model", "There is no model 'gpt'"),
         ("%gorilla --no-such-option load a model", "unrecognized"),
+        ("%gorilla load a model --dry-run", "Write --dry-run before the sentence"),
         ("%gorilla_search", "is empty"),
         ("%gorilla_doc", "is empty"),
         ("%gorilla_doc xyzzyqwerty", "No document is named"),
