@@ -1,0 +1,1 @@
+"""Making the embedded model: instructions, training, export."""

@@ -1,0 +1,126 @@
+"""What a set of instructions must be before a model learns from it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gorilla_jupyter.record import ApiRecord
+
+MOST_ALIKE = 0.8
+"""The Jaccard similarity of their words at which two instructions are near duplicates."""
+
+RUN = 8
+"""How many words in a row no instruction may share with an evaluation question."""
+
+OPENING_SHARE = {1: 0.15, 3: 0.01}
+"""The largest share of instructions that may begin with the same so many words."""
+
+PROVIDERS = frozenset(
+    "diffusers gymnasium huggingface keras onnx pytorch scikit sklearn speechbrain tensorflow tfhub"
+    " timm torchaudio torchhub torchvision ultralytics".split()
+)
+
+FAMILIES = frozenset(
+    "albert bart bert bigbird blip camembert clip convnext deberta deepseek deit detr dino"
+    " distilbert efficientdet efficientnet electra elmo flan gemma gpt hubert inception kokoro"
+    " llama llava longformer minilm mistral mobilenet mpnet nllb opus pegasus phi qwen resnet"
+    " roberta sdxl segformer t5 tapas transformer transformers vgg vit wav2vec2 whisper xlnet"
+    " yamnet yolo yolov5 yolov8".split()
+)
+"""Names of models that give an API away whichever model is meant."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A sentence that a person could write, and the API that answers it."""
+
+    text: str
+    record: ApiRecord
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why an instruction, or the whole set, may not be used."""
+
+    instruction: Instruction | None
+    reason: str
+
+
+def faults(instructions: Sequence[Instruction], questions: Iterable[str] = ()) -> Iterator[Fault]:
+    """Everything that is wrong with ``instructions``.
+
+    :param questions: evaluation questions, of which no instruction may hold a run of
+        :data:`RUN` words.
+    """
+    ordinary = ordinary_words([instruction.record for instruction in instructions])
+    runs = {run for question in questions for run in _runs(words(question))}
+    for instruction in instructions:
+        if name := leaked_name(instruction, ordinary):
+            yield Fault(instruction, f"names {name!r}")
+        if shared := runs.intersection(_runs(words(instruction.text))):
+            yield Fault(instruction, f"shares {' '.join(min(shared))!r} with a question")
+    for first, second in _near_duplicates(instructions):
+        yield Fault(second, f"says the same as {first.text!r}")
+    for length, share in OPENING_SHARE.items():
+        openings = Counter(
+            tuple(words(instruction.text)[:length]) for instruction in instructions
+        )
+        for opening, count in openings.items():
+            if count > max(5, share * len(instructions)):
+                yield Fault(None, f"{count} instructions begin with {' '.join(opening)!r}")
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def ordinary_words(records: Collection[ApiRecord]) -> frozenset[str]:
+    """The words that the records' prose has in small letters: they name nothing."""
+    return frozenset(
+        word
+        for record in records
+        for text in (record.functionality, record.description)
+        for word in re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", text)
+    )
+
+
+def leaked_name(instruction: Instruction, ordinary: Collection[str]) -> str | None:
+    """What gives the API away: its name, an unusual part of it, a model family or a library."""
+    said = words(instruction.text)
+    joined = f" {' '.join(said)} "
+    name = words(instruction.record.api_name.rpartition("/")[2])
+    if len(name) > 1 and f" {' '.join(name)} " in joined:
+        return " ".join(name)
+    parts = {part for part in words(instruction.record.api_name) if re.search(r"[a-z]{3}", part)}
+    giving_away = (parts - set(ordinary)) | PROVIDERS | (FAMILIES - {"clip"})
+    return next((word for word in said if word in giving_away), None)
+
+
+def _runs(said: list[str]) -> set[tuple[str, ...]]:
+    return {tuple(said[start : start + RUN]) for start in range(len(said) - RUN + 1)}
+
+
+def _near_duplicates(
+    instructions: Sequence[Instruction],
+) -> Iterator[tuple[Instruction, Instruction]]:
+    """Pairs with a Jaccard similarity of at least :data:`MOST_ALIKE`.
+
+    Two such sets must share one of the rarest words of each (prefix filtering: Chaudhuri, Ganti
+    and Kaushik, "A primitive operator for similarity joins in data cleaning", ICDE 2006).
+    """
+    sets = [frozenset(words(instruction.text)) for instruction in instructions]
+    frequency = Counter(word for found in sets for word in found)
+    holders: defaultdict[str, list[int]] = defaultdict(list)
+    for place, found in enumerate(sets):
+        rarest = sorted(found, key=lambda word: (frequency[word], word))
+        prefix = rarest[: len(found) - int(MOST_ALIKE * len(found)) + 1]
+        for other in sorted({place for word in prefix for place in holders[word]}):
+            shared = len(found & sets[other])
+            if shared >= MOST_ALIKE * len(found | sets[other]):
+                yield instructions[other], instructions[place]
+                break
+        for word in prefix:
+            holders[word].append(place)
