@@ -131,28 +131,46 @@ class ApiRecord:
             return ()
         used = {node.id for node in ast.walk(self.call) if isinstance(node, ast.Name)}
         statements = []
-        for node in _import_nodes(self.example_code):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                continue
-            node.names = [alias for alias in node.names if _bound_name(alias) in used]
-            if node.names:
-                statements.append(ast.unparse(node))
+        for node in self._example_imports:
+            names = [alias for alias in node.names if _bound_name(alias) in used]
+            if names:
+                kept = (
+                    ast.ImportFrom(node.module, names, 0)
+                    if isinstance(node, ast.ImportFrom)
+                    else ast.Import(names)
+                )
+                statements.append(ast.unparse(kept))
         return tuple(dict.fromkeys(statements))
 
     @cached_property
     def package(self) -> str:
         """The top-level module that the call belongs to, e.g. ``"transformers"``; "" if unsaid."""
         root = self.callee.partition(".")[0]
-        for statement in self.imports:
-            for node in _import_nodes(statement):
-                for alias in node.names:
-                    if _bound_name(alias) == root:
-                        module = node.module if isinstance(node, ast.ImportFrom) else alias.name
-                        return (module or "").partition(".")[0]
+        for node in self._example_imports if root else ():
+            for alias in node.names:
+                if _bound_name(alias) == root:
+                    module = node.module if isinstance(node, ast.ImportFrom) else alias.name
+                    return (module or "").partition(".")[0]
         for text in self.python_environment_requirements:
             if requirement := pip_requirement(text):
                 return module_name(requirement.name)
         return ""
+
+    @cached_property
+    def _example_imports(self) -> list[ast.Import | ast.ImportFrom]:
+        tree = _parse(self.example_code)
+        # Examples found in the wild often fail further down; their import lines still count.
+        trees = (
+            [_parse(line.strip()) for line in self.example_code.splitlines() if "import" in line]
+            if tree is None
+            else [tree]
+        )
+        nodes = [node for tree in trees if tree is not None for node in _statements(tree)]
+        return [
+            node
+            for node in nodes
+            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
+        ]
 
     @classmethod
     def from_json(cls, value: object, *, source: str = "") -> ApiRecord:
@@ -254,14 +272,8 @@ def parse_call(text: str) -> ast.Call | None:
 
 def parse_code(text: str) -> ast.Module | None:
     """The syntax tree of ``text``; None for what is not Python or is nested absurdly deep."""
-    try:
-        with warnings.catch_warnings():
-            # Python's remarks on a document's style would go to a person who did not write it.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    level: list[ast.AST] = [tree]
+    tree = _parse(text)
+    level: list[ast.AST] = [] if tree is None else [tree]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
         if not level:
@@ -352,13 +364,23 @@ def _texts(tree: ast.AST) -> set[str]:
     }
 
 
-def _import_nodes(code: str) -> list[ast.Import | ast.ImportFrom]:
-    trees = [parse_code(code)]
-    if trees == [None]:
-        # Examples found in the wild often fail further down; their import lines still count.
-        trees = [parse_code(line.strip()) for line in code.splitlines() if "import" in line]
-    nodes = [node for tree in trees if tree is not None for node in ast.walk(tree)]
-    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+def _parse(text: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            # Python's remarks on a document's style would go to a person who did not write it.
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _statements(block: ast.AST) -> Iterator[ast.stmt]:
+    """The statements of ``block`` and of the blocks in it, which Python keeps from nesting deep."""
+    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for node in getattr(block, name, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from _statements(node)
 
 
 def _bound_name(alias: ast.alias) -> str:

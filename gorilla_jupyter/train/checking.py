@@ -65,9 +65,7 @@ def faults(instructions: Sequence[Instruction], questions: Iterable[str] = ()) -
     for first, second in _near_duplicates(instructions):
         yield Fault(second, f"says the same as {first.text!r}")
     for length, share in OPENING_SHARE.items():
-        openings = Counter(
-            tuple(words(instruction.text)[:length]) for instruction in instructions
-        )
+        openings = Counter(tuple(words(instruction.text)[:length]) for instruction in instructions)
         for opening, count in openings.items():
             if count > max(5, share * len(instructions)):
                 yield Fault(None, f"{count} instructions begin with {' '.join(opening)!r}")
