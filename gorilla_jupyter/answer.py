@@ -111,12 +111,14 @@ class Document:
     :ivar score: the retriever's score, higher is better; comparable within one search only.
     :ivar coverage: how much of the sentence's meaning-bearing words the document has, 0 to 1.
     :ivar highlight: a part of the description; matched words stand between ``**``.
+    :ivar fit: how likely the document answers the sentence, 0 to 1; None where only words tell.
     """
 
     record: ApiRecord
     score: float
     coverage: float = 0.0
     highlight: str = ""
+    fit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -126,6 +128,7 @@ class Document:
             "score": round(self.score, 4),
             "coverage": round(self.coverage, 4),
             "highlight": self.highlight,
+            "fit": None if self.fit is None else round(self.fit, 4),
             "record": self.record.to_json(),
         }
 
@@ -136,6 +139,7 @@ class Document:
             score=value["score"],
             coverage=value["coverage"],
             highlight=value["highlight"],
+            fit=value["fit"],
         )
 
 

@@ -10,7 +10,7 @@ import shutil
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gorilla_jupyter.index.scoring import Scored, best_documents, catalog_ranks
+from gorilla_jupyter.index.scoring import Nearness, Scored, best_documents, catalog_ranks
+from gorilla_jupyter.index.vectors import document_key
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
@@ -33,7 +34,7 @@ with warnings.catch_warnings():
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 3
+FORMAT = 4
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -78,6 +79,8 @@ _STEM_FILTER = StemFilter()
 _STEMS = _TOKENS | _STEM_FILTER
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
+
+Cosines = Callable[[list[str]], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
 State = tuple[tuple[str, int, int], ...]
 """The tables of contents of an index on disk: name, size and time of change."""
@@ -133,6 +136,8 @@ def _schema() -> Any:
         environment=fields.ID,
         manifest=fields.STORED,
         id=fields.ID,
+        key=fields.ID(sortable=True),
+        group=fields.ID(sortable=True),
         record=fields.STORED,
         package=fields.ID,
         **words,
@@ -160,6 +165,7 @@ class LexicalIndex:
         self._searcher: Any = None
         self._entries: dict[str, Entry] | None = None
         self._ranked: tuple[tuple[str, ...], NDArray[np.intp]] | None = None
+        self._columns: tuple[list[str], NDArray[np.intp]] | None = None
         self._state: State = ()
         if folder is None:
             self._index = _MemoryStorage().create().create_index(_schema())
@@ -258,17 +264,19 @@ class LexicalIndex:
         environment: str = "",
         hidden: Collection[str] = (),
         order: Sequence[str] = (),
+        cosines: Cosines | None = None,
     ) -> list[Hit]:
-        """The documents that share words with ``text``, best first.
+        """The documents that share words with ``text``, or that are near to it, best first.
 
         :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
         :param environment: the one whose documents are considered beside those of none.
         :param hidden: catalogs whose documents are left out.
         :param order: the catalogs whose documents come first where scores are equal.
+        :param cosines: from the documents' keys to their nearness and which of them have one.
         """
         terms = _terms(text)
         required = _filter(filters)
-        if not terms or required is None:
+        if (not terms and cosines is None) or required is None:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
@@ -285,6 +293,7 @@ class LexicalIndex:
                     *(("catalog", key) for key in hidden),
                 ],
                 ranks=self._ranks(reader, tuple(order)),
+                nearness=self._nearness(reader, cosines) if cosines else None,
             )
             return [_hit(_record(searcher.stored_fields(hit.number)), hit) for hit in found]
 
@@ -292,6 +301,34 @@ class LexicalIndex:
         if self._ranked is None or self._ranked[0] != order:
             self._ranked = order, catalog_ranks(reader, order)
         return self._ranked[1]
+
+    def _nearness(self, reader: Any, cosines: Cosines) -> Nearness:
+        keys, groups = self._read_columns(reader)
+        return Nearness(*cosines(keys), groups)
+
+    def _read_columns(self, reader: Any) -> tuple[list[str], NDArray[np.intp]]:
+        """Every document's key and the number of its group, "" and -1 for what is no document."""
+        if self._columns is None:
+            keys = [""] * reader.doc_count_all()
+            groups = np.full(len(keys), -1, dtype=np.intp)
+            numbers: dict[str, int] = {}
+            key_of, group_of = reader.column_reader("key"), reader.column_reader("group")
+            for number in reader.all_doc_ids():
+                if key := key_of[number]:
+                    keys[number] = key
+                    groups[number] = numbers.setdefault(group_of[number], len(numbers))
+            self._columns = keys, groups
+        return self._columns
+
+    def keys(self) -> list[str]:
+        """The key of every document, "" for what is none."""
+        with self._fresh_searcher() as searcher:
+            return self._read_columns(searcher.reader())[0]
+
+    def records(self, numbers: Iterable[int]) -> list[ApiRecord]:
+        """The records at these places among :meth:`keys`."""
+        with self._fresh_searcher() as searcher:
+            return [_record(searcher.stored_fields(number)) for number in numbers]
 
     def correction(self, text: str) -> str | None:
         """``text`` with each word that no document has replaced by the likeliest one that some
@@ -336,6 +373,7 @@ class LexicalIndex:
                 self._state = state
                 self._entries = None
                 self._ranked = None
+                self._columns = None
             yield self._searcher
 
     def _current_state(self) -> State:
@@ -395,6 +433,8 @@ class IndexWriter:
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,
+            key=document_key(record),
+            group=f"{record.source}\0{record.domain}",
             record=json.dumps({**record.to_json(), "source": record.source}),
             package=record.package.lower(),
             **({"environment": environment} if environment else {}),

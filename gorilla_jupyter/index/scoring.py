@@ -4,6 +4,10 @@ With one document frequency for all fields, as Robertson and Zaragoza define it 
 and neither length nor repetition counting (b = 0, k1 = 0): a thorough document is no worse than a
 short one, and twins tie in the order of their catalog. Each word then adds the same to every
 document that has it in the same field, which arrays sum in a fraction of a search engine's time.
+
+Where there are vectors, their nearness to the sentence's counts, the words add to it, and each
+document gains from the best ones of its group: what a task's documents have in common tells more
+of a sentence than any single one of them.
 """
 
 from __future__ import annotations
@@ -18,6 +22,34 @@ from numpy.typing import NDArray
 
 MAX_TERMS = 64
 """How many different words of a text are looked for: of more, those that tell most."""
+
+
+WORDS = 0.15
+"""What a document that has every word of a sentence gains over one that has none, in cosines."""
+
+GROUP = 0.5
+"""What the best documents of a group count beside the document itself."""
+
+GROUP_SIZE = 3
+"""How many documents speak for their group."""
+
+UNSEEN = (0.2, 0.4)
+"""The cosine at which a document without a vector is put: without any word of a sentence, and what
+it gains with every word."""
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """What vectors tell of all documents of an index.
+
+    :ivar cosines: of each document's vector to the sentence's.
+    :ivar known: which documents have a vector.
+    :ivar groups: each document's group, -1 for what is none.
+    """
+
+    cosines: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    groups: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -44,14 +76,17 @@ def best_documents(
     required: Sequence[tuple[str, str]],
     excluded: Sequence[tuple[str, str]],
     ranks: NDArray[np.intp],
+    nearness: Nearness | None = None,
 ) -> list[Scored]:
-    """The documents that have some of the terms, best first, of equal ones that of lower rank.
+    """The documents that have some of the terms, or that are near, best first, of equal ones that
+    of lower rank.
 
     :param reader: Whoosh's reader of the index.
     :param boosts: what a term is worth in each field; a document has it in one of them at most.
     :param required: fields and words that the documents must have.
     :param excluded: fields and words that they must not have.
     :param ranks: every document's rank, see :func:`catalog_ranks`.
+    :param nearness: without it, a document that has none of the terms is not found.
     """
     count = reader.doc_count_all()
     frequencies = {
@@ -61,28 +96,65 @@ def best_documents(
     weights = {term: math.log(1 + count / (1 + found)) for term, found in frequencies.items()}
     known = [term for term in terms if frequencies[term]]
     telling = sorted(known, key=weights.__getitem__, reverse=True)[:MAX_TERMS]
+    everything = sum(weights.values()) or 1.0
     scores = np.zeros(count)
+    coverage = np.zeros(count)
     having: dict[str, NDArray[np.intp]] = {}
     for term in telling:
         found = {field: _documents(reader, field, term) for field in boosts}
         for field, numbers in found.items():
             scores[numbers] += weights[term] * boosts[field]
+            coverage[numbers] += weights[term] / everything
         having[term] = np.concatenate(list(found.values()))
+    allowed = np.ones(count, dtype=bool)
     for field, word in required:
         others = np.ones(count, dtype=bool)
         others[_documents(reader, field, word)] = False
-        scores[others] = 0
+        allowed[others] = False
     for field, word in excluded:
-        scores[_documents(reader, field, word)] = 0
-    matching = np.flatnonzero(scores)
+        allowed[_documents(reader, field, word)] = False
+    if nearness is None:
+        allowed &= scores > 0
+    else:
+        allowed &= nearness.groups >= 0
+        words = scores / (everything * max(boosts.values()))
+        scores = _relevance(nearness, words, coverage, allowed)
+    matching = np.flatnonzero(allowed)
     best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
-    scored = []
-    for place, number in enumerate(best):
-        matched = frozenset(term for term in telling if matches[term][place])
-        coverage = sum(weights[term] for term in matched) / sum(weights.values())
-        scored.append(Scored(int(number), float(scores[number]), coverage, matched))
-    return scored
+    return [
+        Scored(
+            int(number),
+            float(scores[number]),
+            float(coverage[number]),
+            frozenset(term for term in telling if matches[term][place]),
+        )
+        for place, number in enumerate(best)
+    ]
+
+
+def _relevance(
+    nearness: Nearness,
+    words: NDArray[np.float64],
+    coverage: NDArray[np.float64],
+    allowed: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    least, gain = UNSEEN
+    own = np.where(nearness.known, nearness.cosines, least + gain * coverage) + WORDS * words
+    numbers = np.flatnonzero(allowed)
+    ordered = numbers[np.argsort(-own[numbers], kind="stable")]
+    groups = nearness.groups[ordered]
+    # The place of each document among those of its group, best first.
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[by_group], groups[by_group])
+    places = np.empty(len(ordered), dtype=np.intp)
+    places[by_group] = np.arange(len(ordered)) - starts
+    speaking = places < GROUP_SIZE
+    sums = np.bincount(groups[speaking], own[ordered[speaking]])
+    counts = np.bincount(groups[speaking])
+    of_group = np.zeros(len(own))
+    of_group[numbers] = (sums / np.maximum(counts, 1))[nearness.groups[numbers]]
+    return np.asarray((own + GROUP * of_group) / (1 + GROUP))
 
 
 def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:

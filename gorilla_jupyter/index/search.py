@@ -1,24 +1,37 @@
-"""Searching the catalogs: the index follows them by itself and is rebuilt when it must be."""
+"""Searching the catalogs by words and vectors: the index follows them by itself and is rebuilt when
+it must be."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from gorilla_jupyter.answer import Document, Progress, Request, SearchResult
 from gorilla_jupyter.catalog.files import CatalogFileError, Reading
 from gorilla_jupyter.catalog.store import Catalog, CatalogStore, Origin, environment_name
 from gorilla_jupyter.index.lexical import (
+    Cosines,
     Entry,
     IndexBusyError,
     IndexDamagedError,
     IndexWriter,
     LexicalIndex,
+)
+from gorilla_jupyter.index.vectors import (
+    Encoder,
+    EncoderError,
+    VectorCache,
+    document_key,
+    document_text,
 )
 from gorilla_jupyter.record import ApiRecord
 
@@ -28,6 +41,11 @@ RECORDS_PER_PROGRESS = 50
 
 ATTEMPTS = 3
 """How often an index that proves damaged is built again before memory has to do."""
+
+DOCUMENTS_AT_ONCE = 2
+"""How many documents are encoded in one go: a question waits for no more."""
+
+VECTORS_PER_SAVING = 1000
 
 RETRY_SECONDS = 60.0
 """How long after a failure the folder is tried again."""
@@ -46,11 +64,24 @@ class DocumentIndex:
     The catalogs are the truth and the index is a cache of them: what is missing, damaged or
     outdated is built again at the next question. Where the folder cannot be written, the index is
     kept in memory.
+
+    :param encoder: loads the encoder at the first search; without one, words alone are searched.
     """
 
-    def __init__(self, store: CatalogStore, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: CatalogStore,
+        folder: Path | None = None,
+        *,
+        encoder: Callable[[], Encoder] | None = None,
+    ) -> None:
         self.store = store
         self.folder = folder or index_folder()
+        self._load_encoder = encoder
+        self._encoder: Encoder | None = None
+        self._encoder_fault: str | None = None
+        self._vectors: VectorCache | None = None
+        self._rows: tuple[list[str], NDArray[np.float32], NDArray[np.bool_]] | None = None
         self._on_disk: LexicalIndex | None = None
         self._in_memory: LexicalIndex | None = None
         self._retry_at = 0.0
@@ -79,6 +110,9 @@ class DocumentIndex:
             if (text := getattr(request, name))
         }
 
+        encoder = self._ready_encoder()
+        cosines = self._cosines(encoder, request.instruction) if encoder else None
+
         def find(lexical: LexicalIndex) -> SearchResult:
             hits = lexical.search(
                 request.instruction,
@@ -87,14 +121,76 @@ class DocumentIndex:
                 environment=request.environment or environment_name(),
                 hidden=self._hidden(lexical),
                 order=self._order,
+                cosines=cosines,
             )
             return SearchResult(
-                tuple(Document(hit.record, hit.score, hit.coverage, hit.highlight) for hit in hits),
+                tuple(
+                    Document(
+                        hit.record,
+                        hit.score,
+                        hit.coverage,
+                        hit.highlight,
+                        encoder.fit(hit.score) if encoder else None,
+                    )
+                    for hit in hits
+                ),
                 lexical.correction(request.instruction),
                 self.notices(lexical),
             )
 
         return self._read(find)
+
+    def encode(self) -> Iterator[Progress]:
+        """Compute the vectors that are missing, a few documents at a time, and keep them."""
+        encoder = self._ready_encoder()
+        if encoder is None or self._vectors is None:
+            return
+        keys = self._read(LexicalIndex.keys)
+        missing = [place for place in self._vectors.missing(keys) if keys[place]]
+        for start in range(0, len(missing), DOCUMENTS_AT_ONCE):
+            yield Progress("Encoding the documentation", start, len(missing))
+            places = missing[start : start + DOCUMENTS_AT_ONCE]
+            records = self._read(partial(LexicalIndex.records, numbers=places))
+            vectors = encoder.documents([document_text(record) for record in records])
+            self._vectors.add([document_key(record) for record in records], vectors)
+            if self._rows is not None and self._rows[0] is keys:
+                _, rows, known = self._rows
+                rows[places], known[places] = vectors, True
+            if self._vectors.unsaved >= VECTORS_PER_SAVING:
+                self._save_vectors(keys)
+        self._save_vectors(keys)
+
+    def _save_vectors(self, keys: list[str]) -> None:
+        if self._vectors is not None and self._vectors.unsaved:
+            # They are a cache: where they cannot be written, they are computed again.
+            with suppress(OSError):
+                self._vectors.save(filter(None, keys))
+
+    def _ready_encoder(self) -> Encoder | None:
+        if self._load_encoder is not None:
+            load, self._load_encoder = self._load_encoder, None
+            try:
+                self._encoder = load()
+            except EncoderError as error:
+                self._encoder_fault = str(error)
+            else:
+                self._vectors = VectorCache(
+                    self.folder / f"vectors-{self._encoder.name}.npz", self._encoder.dimensions
+                )
+                self._vectors.load(self._encoder.shipped)
+        return self._encoder
+
+    def _cosines(self, encoder: Encoder, text: str) -> Cosines:
+        (sentence,) = encoder.sentences([text])
+
+        def cosines(keys: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            if self._rows is None or self._rows[0] is not keys:
+                assert self._vectors is not None
+                self._rows = (keys, *self._vectors.rows(keys))
+            _, rows, known = self._rows
+            return rows @ sentence, known
+
+        return cosines
 
     def record(self, record_id: str) -> ApiRecord | None:
         """The record of that id, or None."""
@@ -112,7 +208,7 @@ class DocumentIndex:
 
     def notices(self, lexical: LexicalIndex) -> tuple[str, ...]:
         """Sentences on what is wrong with the catalogs or the index."""
-        faults = (self._fault,) if self._fault else ()
+        faults = tuple(filter(None, (self._fault, self._encoder_fault)))
         refusals = tuple(
             notice
             for key, entry in lexical.manifest().items()

@@ -1,68 +1,39 @@
-"""The model that needs nothing: it chooses by the words that sentence and document share."""
+"""The model that is part of the package: a trained encoder says which documents fit."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from gorilla_jupyter.answer import Document, Proposal, Request
 from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.model.lexical import choose_by_words
 
-FITS = 0.4
-"""The least coverage of a sentence's telling words with which a document is said to fit."""
-
-VOTERS = 3
-"""How many documents of a domain speak for it."""
+LEAST_FIT = 0.5
+"""How likely a document must answer the sentence to be offered."""
 
 
 class EmbeddedBackend:
-    """Chooses by coverage, score, domain and word order; fills in what the sentence names."""
+    """Offers the documents that fit, best first, with what the sentence names filled in."""
 
     name = "embedded"
 
     def propose(self, request: Request, documents: Sequence[Document]) -> Iterator[Proposal]:
-        if not documents:
-            return
-        best = max(document.score for document in documents) or 1.0
-        domains = _domain_coverage(documents)
-        confidence = {
-            document.record.id: 0.3 * document.coverage
-            + 0.3 * document.score / best
-            + 0.3 * domains[document.record.domain]
-            + 0.1 * _order_agreement(request.instruction, document.record.description)
-            for document in documents
-        }
-        for document in sorted(
-            documents, key=lambda document: confidence[document.record.id], reverse=True
-        ):
+        for document, score in _choose(documents, request.instruction):
             record = document.record
-            if document.coverage >= FITS and record.call is not None:
+            if record.call is not None:
                 yield Proposal(
                     record,
                     fill_arguments(record, request.instruction),
                     explanation=record.description or record.functionality,
-                    score=confidence[record.id],
+                    score=score,
                 )
 
 
-def _domain_coverage(documents: Sequence[Document]) -> dict[str, float]:
-    """Mean coverage of each domain's best documents: one stray match does not make a domain."""
-    coverage: defaultdict[str, list[float]] = defaultdict(list)
-    for document in documents:
-        coverage[document.record.domain].append(document.coverage)
-    return {
-        domain: sum(sorted(found, reverse=True)[:VOTERS]) / VOTERS
-        for domain, found in coverage.items()
-    }
-
-
-def _order_agreement(sentence: str, description: str) -> float:
-    """The share of neighbouring words that both have, in the same order: from English to German
-    is not from German to English."""
-    words = re.findall(r"\w{4,}", description.lower())
-    place = {word: position for position, word in reversed(list(enumerate(words)))}
-    known = [word for word in re.findall(r"\w{4,}", sentence.lower()) if word in place]
-    steps = [place[first] < place[second] for first, second in pairwise(known) if first != second]
-    return sum(steps) / len(steps) if steps else 0.0
+def _choose(documents: Sequence[Document], sentence: str) -> Iterator[tuple[Document, float]]:
+    by_words = [document for document in documents if document.fit is None]
+    yield from (
+        (document, document.fit)
+        for document in documents
+        if document.fit is not None and document.fit >= LEAST_FIT
+    )
+    yield from choose_by_words(by_words, sentence)

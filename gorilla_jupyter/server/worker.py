@@ -21,16 +21,17 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TextIO
 
 from gorilla_jupyter.answer import Event, Progress, Request, event_to_json
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
+from gorilla_jupyter.model.backend import load_encoder
 from gorilla_jupyter.server.errors import RestError, rest_error
 
 
@@ -58,9 +59,19 @@ class Worker:
         self._requests.put(None)
 
     def run(self) -> None:
-        """Answer the requests in the order in which they come."""
-        for request in iter(self._requests.get, None):
+        """Answer the requests in the order in which they come, and encode documents meanwhile."""
+        encoding: Iterator[Progress] = iter(())
+        while True:
+            try:
+                request = self._requests.get_nowait()
+            except Empty:
+                if next(encoding, None) is not None:
+                    continue
+                request = self._requests.get()
+            if request is None:
+                return
             self._answer(request)
+            encoding = self._gorilla.encode()
 
     def _answer(self, request: dict[str, Any]) -> None:
         job = request["id"]
@@ -132,7 +143,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # what a library prints must not get among the events
-    index = DocumentIndex(CatalogStore(options.catalog_folder), options.index_folder)
+    index = DocumentIndex(
+        CatalogStore(options.catalog_folder), options.index_folder, encoder=load_encoder
+    )
     worker = Worker(Gorilla(index, model=options.model), output)
     threading.Thread(target=_read, args=(worker, sys.stdin.buffer), daemon=True).start()
     worker.run()

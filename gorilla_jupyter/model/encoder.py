@@ -1,0 +1,97 @@
+"""The encoder: sentences and documents as vectors, so that those that belong together are near."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gorilla_jupyter.index.vectors import EncoderError
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""What ``jupyter gorilla train export`` wrote; described in its ``README.md``."""
+
+CARD = "encoder.json"
+MODEL = "encoder.onnx"
+TOKENIZER = "tokenizer.json"
+SHIPPED_VECTORS = "documents.npz"
+
+SENTENCE_TOKENS = 64
+"""How many tokens of a sentence are read."""
+
+DOCUMENT_TOKENS = 112
+"""How many tokens of a document are read."""
+
+
+class Encoder:
+    """all-MiniLM-L6-v2, trained on instructions, in onnxruntime.
+
+    :param folder: the weights, the tokenizer, and the card with their hashes.
+    :raises EncoderError: if a file is missing, or is not the one that was written.
+    """
+
+    def __init__(self, folder: Path = WEIGHTS) -> None:
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            content = {name: (folder / name).read_bytes() for name in card["sha256"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EncoderError(_sentence(folder, f"cannot be read ({error})")) from error
+        for name, expected in card["sha256"].items():
+            if hashlib.sha256(content[name]).hexdigest() != expected:
+                raise EncoderError(_sentence(folder / name, "is damaged: its hash is another"))
+        self.name = str(card["sha256"][MODEL])[:16]
+        self.dimensions = int(card["dimensions"])
+        self.shipped = folder / SHIPPED_VECTORS
+        self._threshold = float(card["threshold"])
+        self._steepness = float(card["steepness"])
+        try:
+            self._start(content[MODEL], content[TOKENIZER])
+        except Exception as error:  # onnxruntime and tokenizers raise classes of their own
+            raise EncoderError(_sentence(folder, f"cannot be loaded ({error})")) from error
+
+    def _start(self, model: bytes, tokenizer: bytes) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # One batch of tokens after the other: what the arena would keep is more than it saves.
+        options.enable_cpu_mem_arena = False
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=onnxruntime.get_available_providers()
+        )
+        self._tokenizer: Any = Tokenizer.from_buffer(tokenizer)
+        self._tokenizer.enable_padding()
+
+    def sentences(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of sentences, one a row, of length 1."""
+        return self._encode(texts, SENTENCE_TOKENS)
+
+    def documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of documents, one a row, of length 1."""
+        return self._encode(texts, DOCUMENT_TOKENS)
+
+    def fit(self, relevance: float) -> float:
+        """How likely a document of that relevance answers the sentence, 0 to 1."""
+        return 1 / (1 + math.exp(-self._steepness * (relevance - self._threshold)))
+
+    def _encode(self, texts: Sequence[str], tokens: int) -> NDArray[np.float32]:
+        self._tokenizer.enable_truncation(tokens)
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def _sentence(path: Path, what: str) -> str:
+    return (
+        f"The embedded model's {path} {what}; words alone choose instead. "
+        "'pip install --force-reinstall --no-deps gorilla-jupyter' mends it."
+    )

@@ -1,0 +1,364 @@
+"""Training the encoder on {instruction, API} pairs: ``jupyter gorilla train encoder``.
+
+A sentence is classified among all documents of a hub, by the cosine of their vectors (as in dense
+passage retrieval, Karpukhin et al., arXiv:2004.04906). The documents of a step are encoded anew,
+the others are taken from a bank of vectors that is renewed at intervals (as in ANCE, Xiong et al.,
+arXiv:2007.00808), so that every document is a negative at every step and the hardest of them pull
+most. To the loss of the document is added that of its domain, whose probability is the sum of its
+documents'. A sentence that no document answers belongs to a class of its own, whose score is
+learned: with it the scores tell whether anything fits.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from gorilla_jupyter.index.vectors import document_parts, document_text
+from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
+from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train.checking import Instruction
+from gorilla_jupyter.train.instructions import Part, part_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run is made of.
+
+    :ivar documents: documents of a step whose instructions are asked.
+    :ivar instructions: instructions of each of them in a step.
+    :ivar hard_documents: further documents of a step: those most often preferred wrongly.
+    :ivar domain_weight: what the loss of the domain counts beside that of the document.
+    :ivar temperature: what the cosines are divided by.
+    :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
+    """
+
+    epochs: int = 3
+    documents: int = 32
+    instructions: int = 4
+    hard_documents: int = 24
+    off_topic: int = 8
+    domain_weight: float = 1.0
+    temperature: float = 0.05
+    learning_rate: float = 4e-5
+    warm_up: float = 0.1
+    renewal: int = 60
+    seed: int = 20261124
+
+
+@dataclass(frozen=True)
+class Score:
+    """How often the right document and the right domain came first, among all of a hub."""
+
+    questions: int
+    document: float
+    domain: float
+
+
+class EncoderTraining:
+    """One training run, that goes on where it was stopped.
+
+    :param base: a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+    :param folder: where the model, its log and what is needed to go on are kept.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        folder: Path,
+        records: Sequence[ApiRecord],
+        instructions: Sequence[Instruction],
+        off_topic: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        import torch
+        from tokenizers import Tokenizer
+        from transformers import BertModel
+
+        torch.manual_seed(settings.seed)
+        self.folder = folder
+        self.settings = settings
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.model = BertModel.from_pretrained(base, add_pooling_layer=False)
+        torch.nn.Module.to(self.model, self.device)
+        self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
+        self.off_topic = list(off_topic)
+        self.hubs = _hubs(records, instructions)
+        steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
+        self.total_steps = steps * settings.epochs
+        groups = [
+            {"params": list(self.model.parameters()), "weight_decay": 0.01},
+            {"params": [self.nothing], "lr": 1e-2, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.step = 0
+
+    def run(self) -> None:
+        """Train to the end, from the last saved state if there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._load_state()
+        with tqdm(total=self.total_steps, initial=self.step, unit="step") as bar:
+            for number, (hub, chosen) in enumerate(self._steps()):
+                if number < self.step:
+                    continue
+                if number % self.settings.renewal == 0:
+                    self._renew()
+                loss = self._learn(hub, chosen)
+                self.step += 1
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3f}")
+                self._log(step=self.step, loss=round(loss, 4), hub=hub.name)
+        self._renew()
+
+    def _steps(self) -> Iterator[tuple[_Hub, list[tuple[int, list[str]]]]]:
+        for epoch in range(self.settings.epochs):
+            steps = [
+                (hub, step)
+                for hub in self.hubs
+                for step in hub.training_steps(self.settings, epoch)
+            ]
+            random.Random(self.settings.seed + epoch).shuffle(steps)
+            yield from steps
+
+    def _rate(self, step: int) -> float:
+        warm_up = max(1, int(self.settings.warm_up * self.total_steps))
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return max(0.0, (self.total_steps - step) / (self.total_steps - warm_up))
+
+    def encode(self, texts: Sequence[str], tokens: int) -> Tensor:
+        """The vectors of ``texts``, of length 1: the mean of their tokens' last states."""
+        import torch
+
+        encodings = [self.tokenizer.encode(text).ids for text in texts]
+        cut = [ids if len(ids) <= tokens else [*ids[: tokens - 1], ids[-1]] for ids in encodings]
+        longest = max(map(len, cut))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in cut], device=self.device)
+        mask = torch.tensor(
+            [[1] * len(row) + [0] * (longest - len(row)) for row in cut], device=self.device
+        )
+        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        mean = (states * weights).sum(1) / weights.sum(1)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+    def encode_all(self, texts: Sequence[str], tokens: int) -> Tensor:
+        """Likewise for many texts, without gradients."""
+        import torch
+
+        self.model.train(False)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        vectors = torch.empty(len(texts), self.model.config.hidden_size, device=self.device)
+        with torch.inference_mode():
+            for start in range(0, len(order), 64):
+                places = order[start : start + 64]
+                vectors[places] = self.encode([texts[place] for place in places], tokens)
+        return vectors.clone()
+
+    def score(self, part: Part) -> Score:
+        """How the model does on the instructions of a part, among all documents of each hub."""
+        import torch
+
+        document = domain = total = 0
+        for hub in self.hubs:
+            asked = hub.instructions(part)
+            if not asked:
+                continue
+            bank = self.encode_all(
+                [document_text(record) for record in hub.records], DOCUMENT_TOKENS
+            )
+            vectors = self.encode_all([text for text, _ in asked], SENTENCE_TOKENS)
+            best = torch.argmax(vectors @ bank.T, dim=1).tolist()
+            for (_, right), found in zip(asked, best, strict=True):
+                total += 1
+                document += hub.records[found].api_call == hub.records[right].api_call
+                domain += hub.records[found].domain == hub.records[right].domain
+        return Score(total, document / max(1, total), domain / max(1, total))
+
+    def _learn(self, hub: _Hub, chosen: list[tuple[int, list[str]]]) -> float:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        settings = self.settings
+        self.model.train()
+        random_ = random.Random(settings.seed + self.step)
+        places = [place for place, _ in chosen]
+        hard = [place for place in hub.hard(places, random_) if place not in set(places)]
+        fresh = places + hard[: settings.hard_documents]
+        documents = self.encode(
+            [_varied(hub.records[place], random_) for place in fresh], DOCUMENT_TOKENS
+        )
+        sentences = [text for _, texts in chosen for text in texts]
+        targets = [place for place, texts in chosen for _ in texts]
+        nonsense = random_.sample(self.off_topic, min(settings.off_topic, len(self.off_topic)))
+        vectors = self.encode(sentences + nonsense, SENTENCE_TOKENS)
+        assert hub.bank is not None
+        bank = hub.bank.clone()
+        bank[fresh] = documents
+        cosines = vectors @ bank.T
+        nothing = self.nothing.expand(len(vectors), 1)
+        logits = torch.cat([cosines, nothing], dim=1) / settings.temperature
+        # Documents that are held out are no negatives either: they are not to be seen.
+        seen = torch.cat([hub.seen, torch.ones(1, dtype=torch.bool, device=self.device)])
+        logits = logits.masked_fill(~seen, -1e4)
+        right = torch.tensor(targets + [len(hub.records)] * len(nonsense), device=self.device)
+        loss = cross_entropy(logits, right, label_smoothing=0.0)
+        probabilities = logits[: len(sentences)].log_softmax(dim=1)
+        same = hub.domain_of[None, :] == hub.domain_of[right[: len(sentences)]][:, None]
+        of_domain = probabilities[:, :-1].masked_fill(~same, -1e4).logsumexp(dim=1)
+        total = loss - settings.domain_weight * of_domain.mean()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(total)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        hub.bank[fresh] = documents.detach()
+        hub.note_mistakes(logits[: len(sentences), :-1].detach(), targets)
+        return float(total.item())
+
+    def _renew(self) -> None:
+        started = time.monotonic()
+        for hub in self.hubs:
+            texts = [document_text(record) for record in hub.records]
+            hub.bank = self.encode_all(texts, DOCUMENT_TOKENS)
+            hub.place(self.device)
+        self._save_state()
+        score = self.score(Part.VALIDATION)
+        self._log(step=self.step, validation=asdict(score), nothing=self.nothing.item())
+        self._log(step=self.step, seconds=round(time.monotonic() - started, 1))
+
+    def _log(self, **content: Any) -> None:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
+
+    def _save_state(self) -> None:
+        import torch
+
+        temporary = self.folder / "state.pt.writing"
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "nothing": self.nothing.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        torch.save(state, temporary)
+        temporary.replace(self.folder / "state.pt")
+
+    def _load_state(self) -> None:
+        import torch
+
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.nothing.data = state["nothing"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        for hub in self.hubs:
+            hub.bank = None
+
+
+class _Hub:
+    """The documents of one framework and the instructions for them."""
+
+    def __init__(self, name: str, records: Sequence[ApiRecord]) -> None:
+        import torch
+
+        self.name = name
+        self.records = list(records)
+        domains = sorted({record.domain for record in records})
+        self.domain_of = torch.tensor([domains.index(record.domain) for record in records])
+        self.seen = torch.tensor([part_of(record) is Part.TRAINING for record in records])
+        self.bank: torch.Tensor | None = None
+        self._asked: dict[int, list[str]] = {}
+        self._mistakes = np.zeros((0, 0))
+        self._rivals: dict[int, list[int]] = {}
+
+    def ask(self, place: int, text: str) -> None:
+        self._asked.setdefault(place, []).append(text)
+
+    def place(self, device: torch.device) -> None:
+        self.domain_of = self.domain_of.to(device)
+        self.seen = self.seen.to(device)
+
+    def instructions(self, part: Part) -> list[tuple[str, int]]:
+        return [
+            (text, place)
+            for place, texts in self._asked.items()
+            if part_of(self.records[place]) is part
+            for text in texts
+        ]
+
+    def training_steps(self, settings: Settings, epoch: int) -> list[list[tuple[int, list[str]]]]:
+        """Every instruction of the training part once, in steps of different documents."""
+        random_ = random.Random(f"{settings.seed} {self.name} {epoch}")
+        rounds: dict[int, list[tuple[int, list[str]]]] = {}
+        for place, texts in self._asked.items():
+            if part_of(self.records[place]) is not Part.TRAINING:
+                continue
+            shuffled = random_.sample(texts, len(texts))
+            for turn, start in enumerate(range(0, len(texts), settings.instructions)):
+                group = shuffled[start : start + settings.instructions]
+                rounds.setdefault(turn, []).append((place, group))
+        steps = []
+        for turn in sorted(rounds):
+            random_.shuffle(rounds[turn])
+            steps += [
+                rounds[turn][start : start + settings.documents]
+                for start in range(0, len(rounds[turn]), settings.documents)
+            ]
+        return steps
+
+    def hard(self, places: Sequence[int], random_: random.Random) -> list[int]:
+        """The documents last preferred to these, in random order."""
+        rivals = {rival for place in places for rival in self._rivals.get(place, ())}
+        return random_.sample(sorted(rivals), len(rivals))
+
+    def note_mistakes(self, logits: Tensor, targets: Sequence[int]) -> None:
+        for place, best in zip(targets, logits.topk(4, dim=1).indices.tolist(), strict=True):
+            self._rivals[place] = [rival for rival in best if rival != place]
+
+
+def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> list[_Hub]:
+    by_framework: dict[str, list[ApiRecord]] = {}
+    for record in records:
+        by_framework.setdefault(record.source, []).append(record)
+    hubs = []
+    for name, found in by_framework.items():
+        hub = _Hub(name, found)
+        places = {record.id: place for place, record in enumerate(found)}
+        for instruction in instructions:
+            place = places.get(instruction.record.id)
+            if place is not None:
+                hub.ask(place, instruction.text)
+        hubs.append(hub)
+    return hubs
+
+
+def _varied(record: ApiRecord, random_: random.Random) -> str:
+    """The document with a part left out now and then: catalogs differ in what they tell."""
+    chances = (0.1, 0.15, 0.2, 0.25, 0.4)
+    kept = [
+        part
+        for part, chance in zip(document_parts(record), chances, strict=True)
+        if part and random_.random() >= chance
+    ]
+    return " | ".join(kept) if len(kept) > 1 else document_text(record)
