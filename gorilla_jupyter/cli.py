@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, or 1 where it could not do its work."""
     from gorilla_jupyter.answer import RequestError
+    from gorilla_jupyter.bench.results import BenchmarkError
     from gorilla_jupyter.catalog.store import CatalogError
     from gorilla_jupyter.model.backend import ModelError
 
@@ -30,12 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as head, has seen enough; nothing more can be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (CatalogError, ModelError, RequestError) as error:
+    except (BenchmarkError, CatalogError, ModelError, RequestError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
+    from gorilla_jupyter.model.backend import DEFAULT_MODEL
+
     parser = argparse.ArgumentParser(
         prog="jupyter gorilla", description="One sentence in, one verified API call out, offline."
     )
@@ -122,6 +125,32 @@ def _parser() -> argparse.ArgumentParser:
         "--solutions", action="store_true", help="check the sentences themselves instead"
     )
     cells.set_defaults(run=_bench_cells)
+    apibench = benchmarks.add_parser("apibench", help="answer APIBench's questions on one API file")
+    apibench.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
+    apibench.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
+    apibench.add_argument("--responses", type=Path, required=True, help="file to write")
+    apibench.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
+    apibench.set_defaults(run=_bench_apibench)
+    score = benchmarks.add_parser("score", help="score anyone's answers to APIBench's questions")
+    score.add_argument("--apis", type=Path, required=True, help="the API records (JSONL)")
+    score.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
+    score.add_argument("--responses", type=Path, required=True, help="the answers (JSONL)")
+    score.set_defaults(run=_bench_score)
+    tables = benchmarks.add_parser(
+        "tables", help="measure all hubs beside Gorilla and redraw the documentation's tables"
+    )
+    tables.add_argument(
+        "--apibench", type=Path, required=True, metavar="FOLDER", help="APIBench's files"
+    )
+    tables.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
+    tables.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    tables.add_argument(
+        "--document",
+        type=Path,
+        default=Path("docs/benchmark.md"),
+        help="where the tables stand (docs/benchmark.md)",
+    )
+    tables.set_defaults(run=_bench_tables)
     return parser
 
 
@@ -293,6 +322,33 @@ def _bench_cells(options: argparse.Namespace) -> int:
         print(problem)
     print(f"{len(sentences)} sentences, {len(problems)} problems.")
     return 1 if problems else 0
+
+
+def _bench_apibench(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import apibench
+
+    responses, figures, notices = apibench.measure(
+        options.apis, options.questions, model=options.model
+    )
+    apibench.write_responses(options.responses, responses)
+    _print_problems(notices)
+    print(apibench.table({options.model: figures}))
+    return 0
+
+
+def _bench_score(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import apibench
+
+    figures = apibench.score_files(options.apis, options.questions, options.responses)
+    print(apibench.table({options.responses.stem: figures}))
+    return 0
+
+
+def _bench_tables(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import tables
+
+    tables.run(options.apibench, options.results, options.document, model=options.model)
+    return 0
 
 
 def _gorilla() -> Gorilla:

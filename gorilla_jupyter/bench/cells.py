@@ -21,11 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gorilla_jupyter import __version__
+from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.index.search import index_folder
 from gorilla_jupyter.record import module_name
 
@@ -151,23 +150,18 @@ def run(results: Path, sentences: Sequence[Sentence], *, verbose: bool = False) 
         for outcome in outcomes:
             if not (outcome.is_first and outcome.run.holds):
                 print(_told(outcome))
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "cells.json"
-    value = {
-        "command": "jupyter gorilla bench cells",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}",
-        "packages": {
-            package: {"version": versions[package], "documents": counts[package]}
-            for package in packages
+    write_results(
+        results / "cells.json",
+        "jupyter gorilla bench cells",
+        {
+            "packages": {
+                package: {"version": versions[package], "documents": counts[package]}
+                for package in packages
+            },
+            "figures": figures(outcomes),
+            "sentences": [outcome.to_json() for outcome in outcomes],
         },
-        "figures": figures(outcomes),
-        "sentences": [outcome.to_json() for outcome in outcomes],
-    }
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    print(f"\nWritten to {path}")
+    )
 
 
 def measure(gorilla: Gorilla, sentences: Sequence[Sentence]) -> list[Outcome]:

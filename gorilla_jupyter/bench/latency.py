@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -13,11 +12,10 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gorilla_jupyter import __version__
+from gorilla_jupyter.bench.results import write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,23 +96,11 @@ def run(results: Path) -> None:
     for figure in figures:
         limit = "" if figure.limit is None else f"{figure.limit:g} {figure.unit}"
         print(f"{figure.name:52}{f'{figure.value:.3g} {figure.unit}':>14}{limit:>12}")
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "latency.json"
-    path.write_text(
-        json.dumps(
-            {
-                "command": "jupyter gorilla bench latency",
-                "date": datetime.now(UTC).date().isoformat(),
-                "version": __version__,
-                "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-                f"Python {platform.python_version()}",
-                "figures": [asdict(figure) for figure in figures],
-            },
-            indent=2,
-        )
-        + "\n"
+    write_results(
+        results / "latency.json",
+        "jupyter gorilla bench latency",
+        {"figures": [asdict(figure) for figure in figures]},
     )
-    print(f"\nWritten to {path}")
 
 
 def measure() -> list[Figure]:

@@ -1,0 +1,126 @@
+"""The documentation's tables: this engine beside Gorilla, on the same questions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gorilla_jupyter.bench.apibench import (
+    COLUMNS,
+    Figures,
+    cells,
+    measure,
+    read_apis,
+    read_questions,
+    score_files,
+    scores,
+    table,
+)
+from gorilla_jupyter.bench.functionality import Documentation
+from gorilla_jupyter.bench.results import BenchmarkError, write_results
+from gorilla_jupyter.model.backend import DEFAULT_MODEL
+
+HUBS: Mapping[str, str] = {
+    "huggingface": "Hugging Face",
+    "tensorflowhub": "TensorFlow Hub",
+    "torchhub": "PyTorch Hub",
+}
+"""The hubs by their name in file names."""
+
+GORILLA: Mapping[str, str] = {
+    "FT_0_shot": "Gorilla-7B, no retriever",
+    "RT_bm25": "Gorilla-7B, BM25",
+    "RT_gpt_index": "Gorilla-7B, GPT-Index",
+    "RT_oracle": "Gorilla-7B, given the right document",
+}
+"""What Gorilla answered, by its name in file names."""
+
+REFERENCE = "the reference calls themselves"
+"""The most that the metric gives."""
+
+Tables = Mapping[str, Mapping[str, Figures]]
+"""Figures by hub and system."""
+
+_PLACE = re.compile(r"(?<=<!-- tables -->\n).*?(?=<!-- end of tables -->)", re.DOTALL)
+
+
+def run(folder: Path, results: Path, document: Path, *, model: str = DEFAULT_MODEL) -> None:
+    """Measure, print the tables, write ``apibench.json`` into the folder ``results`` and redraw
+    ``document``.
+
+    :param folder: APIBench's files: ``api/HUB_api.jsonl``, ``HUB_dev.jsonl`` and
+        ``gorilla_responses/HUB_MODE_dev.jsonl``. What is not there is left out.
+    :raises BenchmarkError: if a file or the document cannot be used, or no hub is there.
+    :raises ModelError: if there is no such model.
+    """
+    _place(document)  # before minutes of measuring
+    tables: dict[str, dict[str, Figures]] = {}
+    for hub, name in HUBS.items():
+        if (folder / "api" / f"{hub}_api.jsonl").exists():
+            tables[name] = _rows(folder, hub, model)
+            print(f"\n{name}\n{table(tables[name])}")
+    if not tables:
+        raise BenchmarkError(f"{folder} holds no api/HUB_api.jsonl of {', '.join(HUBS)}.")
+    write_results(
+        results / "apibench.json",
+        "jupyter gorilla bench tables --apibench FOLDER",
+        {"tables": tables},
+    )
+    draw(document, tables)
+
+
+def _rows(folder: Path, hub: str, model: str) -> dict[str, Figures]:
+    apis, questions = folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
+    asked = read_questions(questions)
+    calls = {
+        number: f"<<<api_call>>>: {question['api_call']}, <<<api_provider>>>: {HUBS[hub]}"
+        for number, question in asked.items()
+    }
+    _, figures, notices = measure(apis, questions, model=model)
+    for notice in notices:
+        print(f"  {notice}", file=sys.stderr)
+    rows = {f"gorilla-jupyter, {model}": figures}
+    for mode, name in GORILLA.items():
+        responses = folder / "gorilla_responses" / f"{hub}_{mode}_dev.jsonl"
+        if responses.exists():
+            rows[name] = score_files(apis, questions, responses)
+    rows[REFERENCE] = scores(Documentation(read_apis(apis)), asked, calls)
+    return {
+        name: {column: round(value, 4) for column, value in figures.items()}
+        for name, figures in rows.items()
+    }
+
+
+def draw(document: Path, tables: Tables) -> None:
+    """Put the tables into a Markdown document, in the place that it marks for them.
+
+    :raises BenchmarkError: if the document marks none, or cannot be read or written.
+    """
+    text, start, end = _place(document)
+    drawn = "".join(f"\n## {name}\n\n{_markdown(rows)}" for name, rows in tables.items())
+    document.write_text(f"{text[:start]}{drawn}\n{text[end:]}", encoding="utf-8")
+
+
+def _place(document: Path) -> tuple[str, int, int]:
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"{document} cannot be read: {error.strerror}.") from error
+    place = _PLACE.search(text)
+    if place is None:
+        raise BenchmarkError(
+            f"{document} marks no place for the tables: write a line '<!-- tables -->' and, below, "
+            "a line '<!-- end of tables -->'."
+        )
+    return text, place.start(), place.end()
+
+
+def _markdown(rows: Mapping[str, Figures]) -> str:
+    lines = [
+        ["", *COLUMNS],
+        ["---", *["---:"] * len(COLUMNS)],
+        *([name, *cells(figures)] for name, figures in rows.items()),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
