@@ -151,6 +151,26 @@ def _parser() -> argparse.ArgumentParser:
         help="where the tables stand (docs/benchmark.md)",
     )
     tables.set_defaults(run=_bench_tables)
+
+    train = commands.add_parser("train", help="make the embedded model")
+    steps = train.add_subparsers(required=True, metavar="STEP")
+    checking = steps.add_parser("check", help="hold the instructions to their rules")
+    checking.add_argument(
+        "--questions",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="evaluation questions that no instruction may resemble (JSONL)",
+    )
+    checking.set_defaults(run=_train_check)
+    encoder = steps.add_parser("encoder", help="train the encoder and export it")
+    encoder.add_argument("folder", type=Path, help="where the run is kept; it goes on from there")
+    encoder.add_argument(
+        "--base", type=Path, required=True, help="folder with all-MiniLM-L6-v2, as on its hub"
+    )
+    encoder.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    encoder.set_defaults(run=_train_encoder)
     return parser
 
 
@@ -348,6 +368,19 @@ def _bench_tables(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import tables
 
     tables.run(options.apibench, options.results, options.document, model=options.model)
+    return 0
+
+
+def _train_check(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.train.run import check
+
+    return 1 if check(options.questions) else 0
+
+
+def _train_encoder(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.train.run import train_encoder
+
+    train_encoder(options.base, options.folder, results=options.results)
     return 0
 
 

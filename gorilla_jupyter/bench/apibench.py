@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
-from gorilla_jupyter.model.backend import DEFAULT_MODEL
+from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 from gorilla_jupyter.progress_bar import ProgressBar
 
 RECALL_AT = (1, 5, 10)
@@ -129,9 +130,10 @@ def engine_of(path: Path, *, model: str = DEFAULT_MODEL) -> Iterator[tuple[Goril
                 compose(record, record.api_call)
             except CompositionError as error:
                 notices.append(f"{path}: never offered. {error}")
-        gorilla = Gorilla(DocumentIndex(store, Path(folder, "index")), model=model)
+        index = DocumentIndex(store, Path(folder, "index"), encoder=load_encoder)
+        gorilla = Gorilla(index, model=model)
         with ProgressBar() as bar:
-            for progress in gorilla.refresh():
+            for progress in chain(gorilla.refresh(), gorilla.encode()):
                 bar.show(progress)
         yield gorilla, notices
 

@@ -22,6 +22,8 @@ MODEL = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
 SHIPPED_VECTORS = "documents.npz"
 
+DIMENSIONS = 384
+
 SENTENCE_TOKENS = 64
 """How many tokens of a sentence are read."""
 

@@ -27,7 +27,7 @@ FAMILIES = frozenset(
     "albert bart bert bigbird blip camembert clip convnext deberta deepseek deit detr dino"
     " distilbert efficientdet efficientnet electra elmo flan gemma gpt hubert inception kokoro"
     " llama llava longformer minilm mistral mobilenet mpnet nllb opus pegasus phi qwen resnet"
-    " roberta sdxl segformer t5 tapas transformer transformers vgg vit wav2vec2 whisper xlnet"
+    " roberta sdxl segformer t5 tapas vgg vit wav2vec2 whisper xlnet"
     " yamnet yolo yolov5 yolov8".split()
 )
 """Names of models that give an API away whichever model is meant."""
@@ -76,13 +76,16 @@ def words(text: str) -> list[str]:
 
 
 def ordinary_words(records: Collection[ApiRecord]) -> frozenset[str]:
-    """The words that the records' prose has in small letters: they name nothing."""
-    return frozenset(
+    """The words that name nothing: those of tasks, and what prose has in small letters."""
+    tasks = {
+        word for record in records for word in words(f"{record.domain} {record.functionality}")
+    }
+    prose = {
         word
         for record in records
-        for text in (record.functionality, record.description)
-        for word in re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", text)
-    )
+        for word in re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", record.description)
+    }
+    return frozenset((tasks | prose) - FAMILIES - PROVIDERS)
 
 
 def leaked_name(instruction: Instruction, ordinary: Collection[str]) -> str | None:
@@ -93,7 +96,7 @@ def leaked_name(instruction: Instruction, ordinary: Collection[str]) -> str | No
     if len(name) > 1 and f" {' '.join(name)} " in joined:
         return " ".join(name)
     parts = {part for part in words(instruction.record.api_name) if re.search(r"[a-z]{3}", part)}
-    giving_away = (parts - set(ordinary)) | PROVIDERS | (FAMILIES - {"clip"})
+    giving_away = (parts - set(ordinary)) | PROVIDERS | (FAMILIES - {"clip", "flan", "opus", "phi"})
     return next((word for word in said if word in giving_away), None)
 
 

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LOG = "log.jsonl"
+"""The loss of every step and, at intervals, the scores; a JSON object a line."""
+
+STATE = "state.pt"
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a training run is made of.
@@ -52,9 +58,9 @@ class Settings:
     off_topic: int = 8
     domain_weight: float = 1.0
     temperature: float = 0.05
-    learning_rate: float = 4e-5
+    learning_rate: float = 6e-5
     warm_up: float = 0.1
-    renewal: int = 60
+    renewal: int = 150
     seed: int = 20261124
 
 
@@ -171,22 +177,20 @@ class EncoderTraining:
         return vectors.clone()
 
     def score(self, part: Part) -> Score:
-        """How the model does on the instructions of a part, among all documents of each hub."""
+        """How the model does on the instructions of a part, among all documents of each hub as they
+        were last encoded."""
         import torch
 
         document = domain = total = 0
         for hub in self.hubs:
             asked = hub.instructions(part)
-            if not asked:
+            if not asked or hub.bank is None:
                 continue
-            bank = self.encode_all(
-                [document_text(record) for record in hub.records], DOCUMENT_TOKENS
-            )
             vectors = self.encode_all([text for text, _ in asked], SENTENCE_TOKENS)
-            best = torch.argmax(vectors @ bank.T, dim=1).tolist()
+            best = torch.argmax(vectors @ hub.bank.T, dim=1).tolist()
             for (_, right), found in zip(asked, best, strict=True):
                 total += 1
-                document += hub.records[found].api_call == hub.records[right].api_call
+                document += found == right
                 domain += hub.records[found].domain == hub.records[right].domain
         return Score(total, document / max(1, total), domain / max(1, total))
 
@@ -232,24 +236,22 @@ class EncoderTraining:
         return float(total.item())
 
     def _renew(self) -> None:
-        started = time.monotonic()
         for hub in self.hubs:
             texts = [document_text(record) for record in hub.records]
             hub.bank = self.encode_all(texts, DOCUMENT_TOKENS)
             hub.place(self.device)
         self._save_state()
-        score = self.score(Part.VALIDATION)
-        self._log(step=self.step, validation=asdict(score), nothing=self.nothing.item())
-        self._log(step=self.step, seconds=round(time.monotonic() - started, 1))
+        scores = {part: asdict(self.score(part)) for part in (Part.VALIDATION, Part.HELD_OUT)}
+        self._log(step=self.step, scores=scores, nothing=self.nothing.item())
 
     def _log(self, **content: Any) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time()), **content}) + "\n")
 
     def _save_state(self) -> None:
         import torch
 
-        temporary = self.folder / "state.pt.writing"
+        temporary = self.folder / f"{STATE}.writing"
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -258,12 +260,12 @@ class EncoderTraining:
             "schedule": self.schedule.state_dict(),
         }
         torch.save(state, temporary)
-        temporary.replace(self.folder / "state.pt")
+        temporary.replace(self.folder / STATE)
 
     def _load_state(self) -> None:
         import torch
 
-        path = self.folder / "state.pt"
+        path = self.folder / STATE
         if not path.exists():
             return
         state = torch.load(path, map_location=self.device, weights_only=True)

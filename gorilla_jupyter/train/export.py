@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
+from gorilla_jupyter.answer import Request
+from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.index.vectors import document_key, document_text, write_vectors
-from gorilla_jupyter.model.encoder import CARD, MODEL, SHIPPED_VECTORS, TOKENIZER, Encoder
+from gorilla_jupyter.model.encoder import (
+    CARD,
+    DIMENSIONS,
+    MODEL,
+    SENTENCE_TOKENS,
+    SHIPPED_VECTORS,
+    TOKENIZER,
+    Encoder,
+)
 from gorilla_jupyter.record import ApiRecord
 
 if TYPE_CHECKING:
@@ -22,7 +37,8 @@ if TYPE_CHECKING:
 LEAST_COSINE = 0.99
 """How alike the quantised and the full vectors of a text must be, on the average."""
 
-BATCH = 32
+REFUSED = 0.02
+MEDIAN_FIT = 0.9
 
 
 class ExportError(Exception):
@@ -71,15 +87,7 @@ def quantise(source: Path, target: Path) -> None:
     quantize_dynamic(source, target, weight_type=QuantType.QUInt8, per_channel=True)
 
 
-def export(
-    training: EncoderTraining,
-    tokenizer: Path,
-    folder: Path,
-    texts: Sequence[str],
-    *,
-    threshold: float,
-    steepness: float,
-) -> float:
+def export(training: EncoderTraining, tokenizer: Path, folder: Path, texts: Sequence[str]) -> float:
     """Write weights, tokenizer and card to ``folder`` and return the mean cosine of the quantised
     vectors of ``texts`` to the full ones.
 
@@ -90,19 +98,10 @@ def export(
         export_onnx(training, work / "full.onnx")
         quantise(work / "full.onnx", work / MODEL)
         shutil.copyfile(tokenizer, work / TOKENIZER)
-        card = {
-            "base": "all-MiniLM-L6-v2",
-            "dimensions": int(training.model.config.hidden_size),
-            "threshold": threshold,
-            "steepness": steepness,
-            "sha256": {
-                name: hashlib.sha256((work / name).read_bytes()).hexdigest()
-                for name in (MODEL, TOKENIZER)
-            },
-        }
-        (work / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        full = training.encode_all(texts, 64).cpu().numpy()
-        quantised = Encoder(work).sentences(texts)
+        write_card(work, threshold=0.0, steepness=1.0)
+        full = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
+        encoder = Encoder(work)
+        quantised = np.vstack([encoder.sentences([text]) for text in texts])
         cosine = float(np.mean(np.sum(full * quantised, axis=1)))
         if cosine < LEAST_COSINE:
             raise ExportError(
@@ -115,13 +114,72 @@ def export(
     return cosine
 
 
+def write_card(folder: Path, *, threshold: float, steepness: float) -> None:
+    """Write down the weights' hashes, and which relevance means that a document fits."""
+    card = {
+        "base": "all-MiniLM-L6-v2",
+        "dimensions": DIMENSIONS,
+        "threshold": round(threshold, 4),
+        "steepness": round(steepness, 4),
+        "sha256": {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            for name in (MODEL, TOKENIZER)
+        },
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
 def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
     """Write the vectors of the shipped documents."""
     encoder = Encoder(folder)
-    texts = {document_key(record): document_text(record) for record in records}
     vectors = {}
-    # Of like length, so that no text is padded much; one after the other gives the same vectors
-    # on every machine, whatever else is in the batch.
-    for key, text in texts.items():
-        vectors[key] = encoder.documents([text])[0].astype(np.float16)
+    for record in tqdm(records, desc="Encoding the shipped documents", disable=None):
+        # One by one: in a batch, a quantised vector depends on the texts beside it.
+        (vector,) = encoder.documents([document_text(record)])
+        vectors[document_key(record)] = vector.astype(np.float16)
     write_vectors(folder / SHIPPED_VECTORS, vectors)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the threshold does to sentences that it was chosen on.
+
+    :ivar refused: the share of sentences that a document answers for which nothing fits.
+    :ivar off_topic_refused: the same of sentences that no document answers.
+    """
+
+    threshold: float
+    steepness: float
+    refused: float
+    off_topic_refused: float
+
+
+def calibrate(folder: Path, answered: Sequence[str], off_topic: Sequence[str]) -> Calibration:
+    """Choose from which relevance on a document fits, and write it into the card.
+
+    :param answered: sentences that a shipped document answers, of which :data:`REFUSED` are given
+        up; a document of their median relevance is said to fit with :data:`MEDIAN_FIT`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        store = CatalogStore(Path(scratch, "catalogs"), project=None)
+        index = DocumentIndex(store, Path(scratch, "index"), encoder=lambda: Encoder(folder))
+        right = _relevances(index, answered)
+        wrong = _relevances(index, off_topic)
+    threshold = float(np.quantile(right, REFUSED))
+    odds = math.log(MEDIAN_FIT / (1 - MEDIAN_FIT))
+    steepness = odds / max(1e-3, float(np.median(right)) - threshold)
+    write_card(folder, threshold=threshold, steepness=steepness)
+    return Calibration(
+        threshold,
+        steepness,
+        float(np.mean(right < threshold)),
+        float(np.mean(wrong < threshold)),
+    )
+
+
+def _relevances(index: DocumentIndex, sentences: Sequence[str]) -> NDArray[np.float64]:
+    best = []
+    for sentence in tqdm(sentences, desc="Asking", disable=None):
+        documents = index.search(Request(sentence, documents=1)).documents
+        best.append(documents[0].score if documents else 0.0)
+    return np.array(best)

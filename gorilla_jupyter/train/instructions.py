@@ -60,6 +60,11 @@ def read_instructions(
     ]
 
 
+def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
+    """Sentences that no document answers."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
 def write_instructions(instructions: Sequence[Instruction], path: Path) -> None:
     """Write one pair a line, with the fields that APIBench's questions have."""
     with path.open("w", encoding="utf-8") as file:

@@ -1,0 +1,77 @@
+"""The commands that make the embedded model: ``jupyter gorilla train check`` and ``encoder``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
+from gorilla_jupyter.train.checking import faults
+from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
+from gorilla_jupyter.train.export import calibrate, export, export_documents
+from gorilla_jupyter.train.instructions import (
+    Part,
+    part_of,
+    read_instructions,
+    read_off_topic,
+    shipped_records,
+)
+
+
+def check(questions: Sequence[Path]) -> int:
+    """Print what is wrong with the instructions, and return how much that is.
+
+    :param questions: APIBench's evaluation questions, JSON lines with an ``instruction``.
+    """
+    asked = [
+        json.loads(line)["instruction"]
+        for path in questions
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    instructions = read_instructions(shipped_records())
+    found = list(faults(instructions, asked))
+    for fault in found:
+        where = fault.instruction and fault.instruction.record.api_name
+        print(f"{where or 'all'}: {fault.reason}")
+    records = {instruction.record.id for instruction in instructions}
+    print(f"{len(instructions)} instructions for {len(records)} APIs, {len(found)} faults")
+    return len(found)
+
+
+def train_encoder(base: Path, folder: Path, *, weights: Path = WEIGHTS, results: Path) -> None:
+    """Train the encoder, or go on where it was stopped, export it to ``weights`` and write
+    ``training.json`` into the folder ``results``.
+
+    :raises ExportError: if the quantised weights do not do what the full ones do.
+    """
+    records = shipped_records()
+    instructions = read_instructions(records)
+    off_topic = read_off_topic()
+    settings = Settings()
+    training = EncoderTraining(base, folder, records, instructions, off_topic, settings)
+    training.run()
+    log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    scores = [entry["scores"] for entry in log if "scores" in entry]
+    validation = [
+        instruction.text
+        for instruction in instructions
+        if part_of(instruction.record) is Part.VALIDATION
+    ]
+    cosine = export(training, base / TOKENIZER, weights, validation)
+    export_documents(records, weights)
+    calibration = calibrate(weights, validation, off_topic)
+    write_results(
+        results / "training.json",
+        "jupyter gorilla train encoder",
+        {
+            "settings": asdict(settings),
+            "instructions": len(instructions),
+            "untrained": scores[0],
+            "trained": scores[-1],
+            "quantised_cosine": round(cosine, 4),
+            "calibration": asdict(calibration),
+        },
+    )
