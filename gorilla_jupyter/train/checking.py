@@ -49,13 +49,19 @@ class Fault:
     reason: str
 
 
-def faults(instructions: Sequence[Instruction], questions: Iterable[str] = ()) -> Iterator[Fault]:
+def faults(
+    instructions: Sequence[Instruction],
+    records: Collection[ApiRecord],
+    questions: Iterable[str] = (),
+) -> Iterator[Fault]:
     """Everything that is wrong with ``instructions``.
+
+    :param records: whose prose tells which parts of a name are ordinary words.
 
     :param questions: evaluation questions, of which no instruction may hold a run of
         :data:`RUN` words.
     """
-    ordinary = ordinary_words([instruction.record for instruction in instructions])
+    ordinary = ordinary_words(records)
     runs = {run for question in questions for run in _runs(words(question))}
     for instruction in instructions:
         if name := leaked_name(instruction, ordinary):

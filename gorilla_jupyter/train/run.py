@@ -31,13 +31,14 @@ def check(questions: Sequence[Path]) -> int:
         for path in questions
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
-    instructions = read_instructions(shipped_records())
-    found = list(faults(instructions, asked))
+    records = shipped_records()
+    instructions = read_instructions(records)
+    found = list(faults(instructions, records, asked))
     for fault in found:
         where = fault.instruction and fault.instruction.record.api_name
         print(f"{where or 'all'}: {fault.reason}")
-    records = {instruction.record.id for instruction in instructions}
-    print(f"{len(instructions)} instructions for {len(records)} APIs, {len(found)} faults")
+    named = {instruction.record.id for instruction in instructions}
+    print(f"{len(instructions)} instructions for {len(named)} APIs, {len(found)} faults")
     return len(found)
 
 
