@@ -142,7 +142,7 @@ class VectorCache:
 
     def _read(self, path: Path) -> Mapping[str, NDArray[np.float16]]:
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 keys, vectors = file["keys"], file["vectors"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return {}

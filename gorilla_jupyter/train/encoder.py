@@ -38,6 +38,9 @@ LOG = "log.jsonl"
 
 STATE = "state.pt"
 
+BATCH = 32
+"""How many texts go through the model at once."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -51,16 +54,16 @@ class Settings:
     :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
     """
 
-    epochs: int = 3
+    epochs: int = 2
     documents: int = 32
-    instructions: int = 4
-    hard_documents: int = 24
+    instructions: int = 5
+    hard_documents: int = 12
     off_topic: int = 8
     domain_weight: float = 1.0
     temperature: float = 0.05
     learning_rate: float = 6e-5
     warm_up: float = 0.1
-    renewal: int = 150
+    renewal: int = 90
     seed: int = 20261124
 
 
@@ -151,14 +154,25 @@ class EncoderTraining:
         """The vectors of ``texts``, of length 1: the mean of their tokens' last states."""
         import torch
 
-        encodings = [self.tokenizer.encode(text).ids for text in texts]
-        cut = [ids if len(ids) <= tokens else [*ids[: tokens - 1], ids[-1]] for ids in encodings]
-        longest = max(map(len, cut))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in cut], device=self.device)
-        mask = torch.tensor(
-            [[1] * len(row) + [0] * (longest - len(row)) for row in cut], device=self.device
-        )
-        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        self.tokenizer.enable_truncation(tokens)
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+        # Texts of like length together: padding costs as much as words do.
+        order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
+        vectors = [
+            self._encode([ids[place] for place in order[start : start + BATCH]])
+            for start in range(0, len(order), BATCH)
+        ]
+        back = torch.tensor(sorted(range(len(order)), key=order.__getitem__), device=self.device)
+        return torch.cat(vectors)[back]
+
+    def _encode(self, ids: list[list[int]]) -> Tensor:
+        import torch
+
+        longest = max(map(len, ids))
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+        padded, mask = padded.to(self.device), mask.to(self.device)
+        states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)
         return torch.nn.functional.normalize(mean, dim=-1)
@@ -168,12 +182,8 @@ class EncoderTraining:
         import torch
 
         self.model.train(False)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors = torch.empty(len(texts), self.model.config.hidden_size, device=self.device)
         with torch.inference_mode():
-            for start in range(0, len(order), 64):
-                places = order[start : start + 64]
-                vectors[places] = self.encode([texts[place] for place in places], tokens)
+            vectors = self.encode(texts, tokens)
         return vectors.clone()
 
     def score(self, part: Part) -> Score:

@@ -1,0 +1,59 @@
+"""The instructions that are shipped with the source, and how they are divided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train.checking import Instruction, faults
+from gorilla_jupyter.train.instructions import (
+    Part,
+    part_of,
+    read_instructions,
+    read_off_topic,
+    shipped_records,
+)
+from tests.candidates import a_record
+
+
+@pytest.fixture(scope="module")
+def records() -> list[ApiRecord]:
+    return shipped_records()
+
+
+@pytest.fixture(scope="module")
+def instructions(records: list[ApiRecord]) -> list[Instruction]:
+    return read_instructions(records)
+
+
+def test_at_least_1600_apis_have_ten_instructions_each(instructions: list[Instruction]) -> None:
+    counts = Counter(instruction.record.id for instruction in instructions)
+    assert len(counts) >= 1600
+    assert set(counts.values()) == {10}
+
+
+def test_the_instructions_keep_their_rules(
+    records: list[ApiRecord], instructions: list[Instruction]
+) -> None:
+    assert list(faults(instructions, records)) == []
+
+
+def test_one_api_in_five_is_held_out(instructions: list[Instruction]) -> None:
+    parts = Counter(part_of(instruction.record) for instruction in instructions)
+    assert parts[Part.HELD_OUT] / len(instructions) == pytest.approx(0.2, abs=0.04)
+    assert parts[Part.VALIDATION] > 0
+
+
+def test_a_model_under_several_tasks_is_in_one_part() -> None:
+    first = a_record("load('acme/voice')")
+    assert part_of(first) is part_of(replace(first, domain="Other", api_call="other('acme/voice')"))
+
+
+def test_no_off_topic_sentence_is_an_instruction(instructions: list[Instruction]) -> None:
+    texts = {instruction.text.casefold() for instruction in instructions}
+    off_topic = read_off_topic()
+    assert len(off_topic) > 100
+    assert not texts.intersection(sentence.casefold() for sentence in off_topic)
