@@ -62,7 +62,8 @@ class MeaningEncoder:
             ],
             dtype=np.float32,
         )
-        return counts / np.maximum(1e-6, np.linalg.norm(counts, axis=1, keepdims=True))
+        vectors: Vectors = counts / np.maximum(1e-6, np.linalg.norm(counts, axis=1, keepdims=True))
+        return vectors
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         self.encoded += texts
