@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -158,19 +158,12 @@ class ApiRecord:
 
     @cached_property
     def _example_imports(self) -> list[ast.Import | ast.ImportFrom]:
-        tree = _parse(self.example_code)
-        # Examples found in the wild often fail further down; their import lines still count.
-        trees = (
-            [_parse(line.strip()) for line in self.example_code.splitlines() if "import" in line]
-            if tree is None
-            else [tree]
-        )
-        nodes = [node for tree in trees if tree is not None for node in _statements(tree)]
-        return [
-            node
-            for node in nodes
-            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
-        ]
+        # Line by line: examples found in the wild often fail further down, and most begin alike.
+        lines = [line.strip() for line in self.example_code.splitlines() if "import" in line]
+        found = [_imports(line) for line in lines]
+        if None in found and (whole := _imports(self.example_code)) is not None:
+            found = [whole]
+        return [node for nodes in found if nodes is not None for node in nodes]
 
     @classmethod
     def from_json(cls, value: object, *, source: str = "") -> ApiRecord:
@@ -374,6 +367,19 @@ def _parse(text: str) -> ast.Module | None:
         return None
 
 
+@lru_cache(maxsize=1000)
+def _imports(code: str) -> tuple[ast.Import | ast.ImportFrom, ...] | None:
+    """The absolute imports in ``code``; None where it does not parse."""
+    tree = _parse(code)
+    if tree is None:
+        return None
+    return tuple(
+        node
+        for node in _statements(tree)
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
+    )
+
+
 def _statements(block: ast.AST) -> Iterator[ast.stmt]:
     """The statements of ``block`` and of the blocks in it, which Python keeps from nesting deep."""
     for name in ("body", "orelse", "handlers", "finalbody", "cases"):
@@ -520,7 +526,9 @@ def _is_deeper(value: object, depth: int) -> bool:
             if isinstance(item, Mapping | list)
             for part in (item.values() if isinstance(item, Mapping) else item)
         ]
-    return bool(level)
+        if not level:
+            return False
+    return True
 
 
 def _questions(value: object) -> tuple[str, ...]:
