@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -60,6 +60,8 @@ class Request:
     :ivar environment: the environment whose installed packages are considered, as
         :func:`gorilla_jupyter.catalog.store.environment_name` calls it; None for the engine's own.
     :ivar model: the model to ask; None for the configured one.
+    :ivar variables: what is bound where the cell will run, as
+        :func:`gorilla_jupyter.variables.variables_of` tells it: names and the names of classes.
     """
 
     instruction: str
@@ -70,6 +72,7 @@ class Request:
     package: str | None = None
     environment: str | None = None
     model: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_text(self.instruction)
@@ -83,6 +86,7 @@ class Request:
             text = getattr(self, name)
             if text is not None:
                 check_text(text, name)
+        _check_variables(self.variables)
 
     @classmethod
     def from_json(cls, value: object) -> Request:
@@ -102,6 +106,14 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _check_variables(value: object) -> None:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and name.isidentifier() and isinstance(kind, str)
+        for name, kind in value.items()
+    ):
+        raise RequestError("'variables' must hold the names of classes by those of variables.")
 
 
 @dataclass(frozen=True)

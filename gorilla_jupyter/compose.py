@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 from gorilla_jupyter.record import (
     ApiRecord,
@@ -30,15 +31,18 @@ class CompositionError(ValueError):
     """A call that no runnable cell can be made of; the message says what the document lacks."""
 
 
-def compose(record: ApiRecord, api_call: str) -> str:
+def compose(record: ApiRecord, api_call: str, variables: Collection[str] = ()) -> str:
     """The cell for ``api_call``, after the document's own example where it has one.
 
+    :param variables: the person's own, which the cell uses and does not bind anew.
     :raises CompositionError: if the call does not parse, or nothing says what to import for it.
     """
     call = parse_call(api_call)
     if call is None:
         raise CompositionError(f"{api_call!r:.120} is not a Python call.")
     body = _adapted_example(record, call) or _bare_cell(record, call)
+    if own := set(variables) & _names_read(call):
+        body = _without_data_for(own, body)
     return "\n".join((*_header(record), body))
 
 
@@ -68,6 +72,20 @@ def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
     return None
 
 
+def _without_data_for(own: set[str], code: str) -> str:
+    """The cell without the statements that give those names the document's data, and without what
+    only they needed."""
+    tree = parse_code(code)
+    if tree is None:
+        return code
+    for statement in reversed(tree.body):
+        if isinstance(statement, ast.Assign) and not _shares_a_line(statement, tree):
+            bound = _names_bound(statement)
+            if bound and bound <= own:
+                code = _without(code, statement)
+    return _without_idle_statements(code, tree)
+
+
 def _without_idle_statements(code: str, before: ast.Module) -> str:
     """The cell without the imports and assignments whose names only the replaced values used."""
     needed = _names_read(before)
@@ -83,11 +101,15 @@ def _without_idle_statements(code: str, before: ast.Module) -> str:
         )
         if idle is None:
             break
-        assert idle.end_lineno is not None
-        # Lines of bytes end where Python ends them; those of a text end at other characters too.
-        lines = code.encode().splitlines(keepends=True)
-        code = b"".join(lines[: idle.lineno - 1] + lines[idle.end_lineno :]).decode().lstrip()
+        code = _without(code, idle)
     return code
+
+
+def _without(code: str, statement: ast.stmt) -> str:
+    assert statement.end_lineno is not None
+    # Lines of bytes end where Python ends them; those of a text end at other characters too.
+    lines = code.encode().splitlines(keepends=True)
+    return b"".join(lines[: statement.lineno - 1] + lines[statement.end_lineno :]).decode().lstrip()
 
 
 def _shares_a_line(node: ast.stmt, tree: ast.Module) -> bool:
@@ -99,13 +121,24 @@ def _shares_a_line(node: ast.stmt, tree: ast.Module) -> bool:
 
 
 def _is_idle(node: ast.stmt, needed: set[str], read: set[str]) -> bool:
-    if isinstance(node, ast.Assign) and all(isinstance(name, ast.Name) for name in node.targets):
-        names = {name.id for name in node.targets if isinstance(name, ast.Name)}
+    if isinstance(node, ast.Assign):
+        names = _names_bound(node)
     elif isinstance(node, ast.Import | ast.ImportFrom):
         names = {alias.asname or alias.name.partition(".")[0] for alias in node.names}
     else:
         return False
-    return names <= needed - read
+    return bool(names) and names <= needed - read
+
+
+def _names_bound(statement: ast.Assign) -> set[str]:
+    """The names that get a value; none where something else gets one too."""
+    targets = [
+        target
+        for whole in statement.targets
+        for target in (whole.elts if isinstance(whole, ast.Tuple) else [whole])
+    ]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    return names if len(names) == len(targets) else set()
 
 
 def _names_read(tree: ast.AST) -> set[str]:

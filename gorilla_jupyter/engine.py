@@ -66,7 +66,7 @@ class Gorilla:
         records = [document.record for document in found.documents]
         calls: set[str] = set()
         for proposal in backend.propose(request, found.documents):
-            candidate = _candidate(proposal) if proposal.record in records else None
+            candidate = _candidate(proposal, request) if proposal.record in records else None
             if candidate is not None and (call := _plain_form(candidate)) not in calls:
                 calls.add(call)
                 candidates.append(candidate)
@@ -116,11 +116,11 @@ class Gorilla:
         return self._backends[name]
 
 
-def _candidate(proposal: Proposal) -> Candidate | None:
+def _candidate(proposal: Proposal, request: Request) -> Candidate | None:
     """The verified candidate; None for one that is not documented or does not compile."""
     record = proposal.record
     try:
-        code = compose(record, proposal.api_call)
+        code = compose(record, proposal.api_call, request.variables)
     except CompositionError:
         return None
     candidate = Candidate(

@@ -157,6 +157,25 @@ class ApiRecord:
         return ""
 
     @cached_property
+    def receiver(self) -> tuple[str, str]:
+        """For a method of an object that the example makes, what the object is called there and its
+        class: ``("dataframe", "DataFrame")`` of ``dataframe.corr()``; otherwise two "".
+        """
+        tree = _parse(self.example_code)
+        root, _, method = self.callee.partition(".")
+        if tree is None or not method or "." in method:
+            return "", ""
+        made = {
+            node.id
+            for statement in tree.body
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        return (root, self.api_name.split(".")[-2]) if root in made else ("", "")
+
+    @cached_property
     def _example_imports(self) -> list[ast.Import | ast.ImportFrom]:
         # Line by line: examples found in the wild often fail further down, and most begin alike.
         lines = [line.strip() for line in self.example_code.splitlines() if "import" in line]

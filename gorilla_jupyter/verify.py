@@ -52,7 +52,7 @@ def check_documented(record: ApiRecord, api_call: str) -> Check:
     call = parse_call(api_call)
     if call is None or record.call is None:
         return failed("documented", "This is not a call that the document shows.")
-    if ast.dump(call.func) != ast.dump(record.call.func):
+    if not _calls_the_same(call, record):
         return failed(
             "documented",
             f"The document of {record.api_name} calls {record.callee}, not "
@@ -122,6 +122,15 @@ def check_installed(record: ApiRecord) -> Check:
     if present:
         return passed("installed", f"Installed here: {', '.join(present)}.")
     return unknown("installed", "The document does not say what it requires.")
+
+
+def _calls_the_same(call: ast.Call, record: ApiRecord) -> bool:
+    """Whether it is the documented callee; an object of the reader's may have another name."""
+    callee = ast.unparse(call.func)
+    receiver, _ = record.receiver
+    if receiver and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        callee = f"{receiver}.{call.func.attr}"
+    return callee == record.callee
 
 
 def _is_within(version: str, requirement: Requirement) -> bool:

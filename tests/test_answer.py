@@ -92,6 +92,9 @@ def test_filters_are_readable_texts(name: str, text: Any) -> None:
         (["speak"], "must be a JSON object"),
         ({}, "has no 'instruction'"),
         ({"instruction": "speak", "colour": "red"}, "Unknown field 'colour'. Known are: instr"),
+        ({"instruction": "speak", "variables": ["x"]}, "'variables' must hold the names of"),
+        ({"instruction": "speak", "variables": {"x": 1}}, "'variables' must hold the names of"),
+        ({"instruction": "speak", "variables": {"x y": "int"}}, "'variables' must hold the names"),
     ],
 )
 def test_a_request_of_the_wrong_shape_is_refused(value: object, sentence: str) -> None:
@@ -100,7 +103,7 @@ def test_a_request_of_the_wrong_shape_is_refused(value: object, sentence: str) -
 
 
 def test_a_request_comes_back_the_same_from_json() -> None:
-    request = Request("speak", candidates=2, documents=5, framework="PyTorch", model="embedded")
+    request = Request("speak", 2, 5, "PyTorch", model="embedded", variables={"x": "list"})
     assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
 
 

@@ -203,3 +203,31 @@ def test_a_statement_that_shares_its_line_stays() -> None:
         ),
     )
     assert "rows = 3" in compose(record, "pd.read_csv('orders.csv', nrows=rows)")
+
+
+OWN = """import pandas as pd
+
+rows = [[1, 2]]
+dataframe = pd.DataFrame(rows)
+result = dataframe.corr()
+result"""
+
+
+def test_the_persons_own_variable_takes_the_place_of_the_documents_data() -> None:
+    record = a_record("dataframe.corr()", example_code=OWN)
+    assert body(compose(record, "sales.corr()", {"sales": "DataFrame"})) == (
+        "result = sales.corr()\nresult"
+    )
+
+
+def test_the_persons_own_variable_is_not_bound_anew() -> None:
+    example = "import numpy as np\n\na, b = (np.ones(2), 3)\nc = 1\nresult = np.dot(a, b)"
+    record = a_record("np.dot(a, b)", example_code=example)
+    code = compose(record, "np.dot(a, b)", {"a": "ndarray", "b": "ndarray", "c": "int"})
+    assert body(code) == "import numpy as np\n\nc = 1\nresult = np.dot(a, b)"
+
+
+def test_data_for_other_names_too_stays() -> None:
+    example = "import numpy as np\n\na, b = (np.ones(2), 3)\nresult = np.dot(a, b)"
+    record = a_record("np.dot(a, b)", example_code=example)
+    assert body(compose(record, "np.dot(a, b)", {"a": "ndarray"})) == example

@@ -8,7 +8,7 @@ import pytest
 
 from gorilla_jupyter import verify
 from gorilla_jupyter.answer import Answer, Check, CheckStatus
-from gorilla_jupyter.record import Argument
+from gorilla_jupyter.record import ApiRecord, Argument
 from tests.candidates import a_candidate, a_record
 
 PASSED, FAILED, UNKNOWN = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.UNKNOWN
@@ -75,6 +75,28 @@ def test_what_the_document_does_not_allow_is_told(call: str, sentence: str) -> N
     check = verify.check_documented(DOCUMENTED, call)
     assert check.status is FAILED
     assert sentence in check.sentence
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("sales.corr()", PASSED),
+        ("sales.sum()", FAILED),
+        ("corr()", FAILED),
+        ("my.sales.corr()", FAILED),
+    ],
+)
+def test_an_object_of_the_readers_may_have_any_name(call: str, status: CheckStatus) -> None:
+    example = "from pandas import DataFrame\n\ndataframe = DataFrame()\ndataframe.corr()"
+    record = ApiRecord(
+        "Data",
+        "pandas",
+        "Correlate",
+        "pandas.DataFrame.corr",
+        "dataframe.corr()",
+        example_code=example,
+    )
+    assert verify.check_documented(record, call).status is status
 
 
 def test_nothing_is_documented_by_a_document_without_a_call() -> None:

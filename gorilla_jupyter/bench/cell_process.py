@@ -3,8 +3,8 @@
     python cell_process.py JOB REPORT
 
 JOB is a JSON object with ``setup``, ``code`` and ``check``. REPORT gets a JSON line after each of
-the three, in this order: which, and what was wrong with it ("" for nothing). What is missing did
-not come to its end.
+the three, in this order: which, and what was wrong with it ("" for nothing); after the first also
+which variables there are. What is missing did not come to its end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from gorilla_jupyter.variables import variables_of
 
 
 def main(job_path: str, report_path: str) -> None:
@@ -33,7 +35,8 @@ def main(job_path: str, report_path: str) -> None:
             ("check", lambda: check(job["check"], data | cell)),
         ):
             problem = attempt(step)
-            report.write(json.dumps({"stage": stage, "problem": problem}) + "\n")
+            told = {"variables": variables_of(cell)} if stage == "setup" else {}
+            report.write(json.dumps({"stage": stage, "problem": problem, **told}) + "\n")
             if problem:
                 break
     # Without waiting for the threads and the exit handlers of what the cell imported.

@@ -167,9 +167,13 @@ def run(results: Path, sentences: Sequence[Sentence], *, verbose: bool = False) 
 def measure(gorilla: Gorilla, sentences: Sequence[Sentence]) -> list[Outcome]:
     """Ask for every sentence and run the first candidate's cell."""
     known = documented_names(gorilla)
-    answers = [gorilla.ask(sentence.text, candidates=FIRST) for sentence in sentences]
-    codes = [answer.candidates[0].code if answer.candidates else "" for answer in answers]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
+        variables = workers.map(variables_for, sentences)
+        answers = [
+            gorilla.ask(sentence.text, candidates=FIRST, variables=bound)
+            for sentence, bound in zip(sentences, variables, strict=True)
+        ]
+        codes = [answer.candidates[0].code if answer.candidates else "" for answer in answers]
         runs = list(workers.map(_run_offered, codes, sentences))
     return [
         Outcome(
@@ -203,15 +207,32 @@ def run_cell(code: str, sentence: Sentence, *, seconds: float = LIMIT) -> Run:
 
     :param seconds: after which it is ended.
     """
+    ended, stages = _run(sentence.setup, code, sentence.check, seconds)
+    problems = {stage: line["problem"] for stage, line in stages.items()}
+    if problem := problems.get("setup", ended):
+        return Run(False, False, f"Its data could not be made: {problem}")
+    if problem := problems.get("code", ended):
+        return Run(False, False, problem)
+    problem = problems.get("check", ended)
+    return Run(True, not problem, problem)
+
+
+def variables_for(sentence: Sentence) -> dict[str, str]:
+    """What is bound where the sentence is asked, as the magic tells it: its data."""
+    _, stages = _run(sentence.setup, "", "True", LIMIT)
+    return dict(stages.get("setup", {}).get("variables", {}))
+
+
+def _run(
+    setup: str, code: str, check: str, seconds: float
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """How the process ended, in a sentence, and what it reported of each stage."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         job, report = Path(folder, "job.json"), Path(folder, "report.jsonl")
         work, home = Path(folder, "work"), Path(folder, "home")
         work.mkdir()
         home.mkdir()
-        job.write_text(
-            json.dumps({"setup": sentence.setup, "code": code, "check": sentence.check}),
-            encoding="utf-8",
-        )
+        job.write_text(json.dumps({"setup": setup, "code": code, "check": check}), encoding="utf-8")
         process = subprocess.Popen(
             [sys.executable, CELL_PROCESS, job, report],
             cwd=work,
@@ -229,13 +250,7 @@ def run_cell(code: str, sentence: Sentence, *, seconds: float = LIMIT) -> Run:
         finally:
             _end(process)
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
-    stages = {line["stage"]: line["problem"] for line in map(json.loads, lines)}
-    if problem := stages.get("setup", ended):
-        return Run(False, False, f"Its data could not be made: {problem}")
-    if problem := stages.get("code", ended):
-        return Run(False, False, problem)
-    problem = stages.get("check", ended)
-    return Run(True, not problem, problem)
+    return ended, {line["stage"]: line for line in map(json.loads, lines)}
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -165,6 +165,7 @@ class GorillaMagics(Magics):
     def _request(self, text: str, options: Any) -> Request:
         from gorilla_jupyter.answer import Request, RequestError
         from gorilla_jupyter.catalog.store import environment_name
+        from gorilla_jupyter.variables import variables_of
 
         given = {
             name: value
@@ -172,7 +173,12 @@ class GorillaMagics(Magics):
             if (value := getattr(options, name)) is not None
         }
         try:
-            return Request(self._filled(text), environment=environment_name(), **given)
+            return Request(
+                self._filled(text),
+                environment=environment_name(),
+                variables=variables_of(self._bound()),
+                **given,
+            )
         except RequestError as error:
             raise UsageError(str(error)) from None
 
@@ -208,6 +214,16 @@ class GorillaMagics(Magics):
     def _insert(self, candidate: Candidate, *, replace: bool) -> None:
         assert self.shell is not None
         self.shell.set_next_input(candidate.code, replace=replace)
+
+    def _bound(self) -> dict[str, Any]:
+        """What the person's own code has bound."""
+        assert self.shell is not None
+        hidden = self.shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self.shell.user_ns.items()
+            if name not in hidden or value is not hidden[name]
+        }
 
     def _filled(self, text: str) -> str:
         assert self.shell is not None

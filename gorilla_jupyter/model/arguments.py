@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gorilla_jupyter.record import ApiRecord, Argument
 
@@ -25,34 +26,70 @@ class _Value:
 
     value: str | int | float
     start: int
+    end: int
     is_file: bool = False
     used: bool = False
 
 
-def fill_arguments(record: ApiRecord, sentence: str) -> str:
-    """The documented call with the file names, quoted strings and numbers of the sentence in it.
+def fill_arguments(
+    record: ApiRecord, sentence: str, variables: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The documented call with the values of the sentence, and the person's own variables, in it.
 
-    A placeholder, which is a bare name in the documented call, takes the first value of its kind.
-    An argument with a documented default is only given where the sentence names it before a value,
-    as in "with sep ';'". What the sentence does not say stays as documented.
+    A placeholder, which is a bare name in the documented call, is the variable of that name if
+    there is one; otherwise it takes the first file name, quoted string or number of its kind, or
+    else the first variable that the sentence names. An argument with a documented default is only
+    given where the sentence names it beside a value, as in "with sep ';'" or "4 bins", where it
+    alone is for a file, or where a variable of its name is named. The object of a method is the
+    variable of its class: the one that the sentence names, or the only one. What the sentence does
+    not say stays as documented.
+
+    :param variables: names and the names of their classes.
     """
     if record.call is None:
         return record.api_call
     values = list(_values(sentence))
     arguments = {argument.name: argument for argument in record.api_arguments}
     call = copy.deepcopy(record.call)
-    changed = False
+    named = [name for name in variables if re.search(rf"(?<!\w){name}(?!\w)", sentence)]
+    receiver = _receiver(record, variables, named)
+    if receiver and isinstance(call.func, ast.Attribute):
+        call.func.value = ast.Name(receiver)
+    placeholders = _placeholders(call)
+    shown = {node.id for node, _ in placeholders}
+    spare = [name for name in named if name not in {receiver, *shown} and len(name) > 1]
     for name, argument in arguments.items():
         given = _named(argument, sentence, values)
-        if given is not None and _give(call, name, given):
-            changed = given.used = True
+        if given is not None and _give(call, name, ast.Constant(given.value)):
+            given.used = True
+        elif name in named and name not in shown and _give(call, name, ast.Name(name)):
+            spare = [other for other in spare if other != name]
     for node, place in _placeholders(call):
+        if node.id in variables:
+            continue
         argument = arguments.get(node.id, Argument(node.id))
         taken = next((value for value in values if _suits(value, argument)), None)
         if taken is not None:
-            taken.used = changed = True
+            taken.used = True
             _set(call, place, ast.Constant(taken.value))
-    return ast.unparse(call) if changed else record.api_call
+        elif spare:
+            _set(call, place, ast.Name(spare.pop(0)))
+    for value in values:
+        if value.is_file and not value.used:
+            path = next((found for found in arguments.values() if _is_for_a_file(found)), None)
+            value.used = path is not None and _add(call, path.name, ast.Constant(value.value))
+    unchanged = ast.dump(call) == ast.dump(record.call)
+    return record.api_call if unchanged else ast.unparse(call)
+
+
+def _receiver(record: ApiRecord, variables: Mapping[str, str], named: Sequence[str]) -> str:
+    """The variable whose method is called; "" where none, or none of several, is meant."""
+    name, kind = record.receiver
+    if not name:
+        return ""
+    own = [variable for variable, found in variables.items() if found == kind]
+    meant = [variable for variable in own if variable in named] or own
+    return meant[0] if len(meant) == 1 else ""
 
 
 def _values(sentence: str) -> Iterator[_Value]:
@@ -64,18 +101,19 @@ def _values(sentence: str) -> Iterator[_Value]:
     values = []
     for found in _QUOTED.finditer(sentence):
         text = next(group for group in found.groups() if group is not None)
-        values.append(_Value(text, found.start(), is_file=bool(_FILE_END.search(text))))
+        values.append(
+            _Value(text, found.start(), found.end(), is_file=bool(_FILE_END.search(text)))
+        )
         blank(found)
     for found in _FILE.finditer("".join(rest)):
         if len(found.group()) <= len("e.g"):
             continue
-        values.append(_Value(found.group(), found.start(), is_file=True))
+        values.append(_Value(found.group(), found.start(), found.end(), is_file=True))
         blank(found)
     for found in _NUMBER.finditer("".join(rest)):
         text = found.group()
-        values.append(
-            _Value(int(text) if re.fullmatch(r"-?\d+", text) else float(text), found.start())
-        )
+        number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+        values.append(_Value(number, found.start(), found.end()))
     yield from sorted(values, key=lambda value: value.start)
 
 
@@ -101,41 +139,60 @@ def _set(call: ast.Call, place: int | str, value: ast.expr) -> None:
 
 
 def _named(argument: Argument, sentence: str, values: list[_Value]) -> _Value | None:
-    """The value right behind the argument's name, for an argument that has a default."""
-    if argument.default is None:
-        return None
+    """The value right behind the argument's name, or right before what it counts."""
     words = re.escape(argument.name).replace("_", r"[ _]")
-    for found in re.finditer(rf"\b{words}\b[ =:]*(?:of |to |is )?", sentence, re.IGNORECASE):
-        for value in values:
-            if value.start == found.end() and not value.used and _is_of_kind(value, argument):
-                return value
+    behind = rf"\b{words}\b[ =:]*(?:of |to |is )?"
+    counted = re.escape(argument.name.removeprefix("n_").removeprefix("num_")).replace("_", "[ _]")
+    for value in values:
+        if value.used or not _is_of_kind(value, argument):
+            continue
+        before, after = sentence[: value.start], sentence[value.end :]
+        if argument.default is not None and re.search(rf"{behind}$", before, re.IGNORECASE):
+            return value
+        if isinstance(value.value, int) and re.match(rf" {counted}\b", after, re.IGNORECASE):
+            return value
     return None
 
 
-def _give(call: ast.Call, name: str, given: _Value) -> bool:
+def _give(call: ast.Call, name: str, value: ast.expr) -> bool:
+    """Set the argument, wherever the call has it, or add it."""
+    for node, place in _placeholders(call):
+        if node.id == name:
+            _set(call, place, value)
+            return True
     for keyword in call.keywords:
         if keyword.arg == name:
-            keyword.value = ast.Constant(given.value)
+            keyword.value = value
             return True
-    if any(keyword.arg is None for keyword in call.keywords):
+    return _add(call, name, value)
+
+
+def _add(call: ast.Call, name: str, value: ast.expr) -> bool:
+    if any(keyword.arg in (None, name) for keyword in call.keywords):
         return False
-    call.keywords.append(ast.keyword(name, ast.Constant(given.value)))
+    call.keywords.append(ast.keyword(name, value))
     return True
+
+
+def _is_for_a_file(argument: Argument) -> bool:
+    words = re.split(r"[_\W]+", argument.name.lower())
+    return bool(_PATH_WORDS.intersection(words)) or "path" in argument.type.lower()
 
 
 def _suits(value: _Value, argument: Argument) -> bool:
     if value.used:
         return False
-    wants_file = bool(_PATH_WORDS.intersection(re.split(r"[_\W]+", argument.name.lower())))
-    if wants_file or "path" in argument.type.lower():
+    if _is_for_a_file(argument):
         return value.is_file or (isinstance(value.value, str) and not argument.type)
     return not value.is_file and bool(argument.type) and _is_of_kind(value, argument)
 
 
 def _is_of_kind(value: _Value, argument: Argument) -> bool:
-    kind = f"{argument.type} {argument.default or ''}".lower()
+    kind = argument.type.lower()
+    default = argument.default or ""
     if isinstance(value.value, str):
-        return not argument.type or bool(re.search(r"str|path|label|hashable|'", kind))
+        return not kind or bool(re.search(r"str|path|label|hashable|'", f"{kind} {default}"))
     if isinstance(value.value, float):
-        return not argument.type or bool(re.search(r"float|number|scalar|real", kind))
-    return not argument.type or bool(re.search(r"int|float|number|scalar|real|\d", kind))
+        return not kind or bool(re.search(r"float|number|scalar|real", f"{kind} {default}"))
+    numbers = r"\bint|float|number|scalar|real"
+    return not kind or bool(re.search(numbers, kind)) or bool(re.search(r"\d", default))

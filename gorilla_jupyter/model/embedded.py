@@ -23,7 +23,7 @@ class EmbeddedBackend:
             if record.call is not None:
                 yield Proposal(
                     record,
-                    fill_arguments(record, request.instruction),
+                    fill_arguments(record, request.instruction, request.variables),
                     explanation=record.description or record.functionality,
                     score=score,
                 )

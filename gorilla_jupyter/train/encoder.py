@@ -54,16 +54,16 @@ class Settings:
     :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
     """
 
-    epochs: int = 2
-    documents: int = 32
-    instructions: int = 5
-    hard_documents: int = 12
-    off_topic: int = 8
+    epochs: int = 3
+    documents: int = 8
+    instructions: int = 3
+    hard_documents: int = 6
+    off_topic: int = 2
     domain_weight: float = 1.0
     temperature: float = 0.05
-    learning_rate: float = 6e-5
+    learning_rate: float = 5e-5
     warm_up: float = 0.1
-    renewal: int = 90
+    renewal: int = 250
     seed: int = 20261124
 
 
@@ -251,7 +251,9 @@ class EncoderTraining:
             hub.bank = self.encode_all(texts, DOCUMENT_TOKENS)
             hub.place(self.device)
         self._save_state()
-        scores = {part: asdict(self.score(part)) for part in (Part.VALIDATION, Part.HELD_OUT)}
+        scores = {Part.VALIDATION: asdict(self.score(Part.VALIDATION))}
+        if self.step in (0, self.total_steps):
+            scores[Part.HELD_OUT] = asdict(self.score(Part.HELD_OUT))
         self._log(step=self.step, scores=scores, nothing=self.nothing.item())
 
     def _log(self, **content: Any) -> None:

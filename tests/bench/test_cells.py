@@ -128,6 +128,11 @@ def test_a_cell_that_does_not_come_to_its_end_did_not_run(code: str, problem: st
     assert run_cell(code, ROOT) == Run(False, False, problem)
 
 
+def test_the_variables_of_a_sentence_are_those_that_its_data_binds() -> None:
+    sentence = replace(ROOT, setup="import math\nnumber = 16\nnames = ['a']")
+    assert cells.variables_for(sentence) == {"number": "int", "names": "list"}
+
+
 def test_a_cell_that_hangs_is_ended() -> None:
     run = run_cell("while True: pass", ROOT, seconds=1)
     assert run == Run(False, False, "The cell was ended after 1 seconds.")

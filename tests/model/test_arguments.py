@@ -35,11 +35,31 @@ RENAME = (
     [Argument("labels", "str | list"), Argument("axis", "int", "0")],
 )
 UNTYPED = ("train(data)", [Argument("data")])
+CUT = (
+    "pd.cut(x, bins)",
+    [
+        Argument("x", "1d ndarray or Series"),
+        Argument("bins", "int | sequence of scalars"),
+        Argument("n_jobs", "int", "None"),
+    ],
+)
+SAVE = ("dataframe.to_csv()", [Argument("path_or_buf", "str | path object", "None")])
+MINIMIZE = (
+    "linprog(c)",
+    [Argument("c", "1-D array"), Argument("A_ub", "2-D array", "None")],
+)
 
 
 def a_record(document: tuple[str, list[Argument]]) -> ApiRecord:
     call, arguments = document
     return ApiRecord("Data", "Widgets", "Work", "suno/bark", call, tuple(arguments))
+
+
+def a_method() -> ApiRecord:
+    call, arguments = SAVE
+    example = "import pandas as pd\n\ndataframe = pd.DataFrame([1])\ndataframe.to_csv()"
+    name = "pandas.DataFrame.to_csv"
+    return ApiRecord("Data", "pandas", "Save", name, call, tuple(arguments), example_code=example)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +86,9 @@ def a_record(document: tuple[str, list[Argument]]) -> ApiRecord:
         (RENAME, "drop 'price', axis 1", "dataframe.drop('price', axis=1)"),
         (UNTYPED, "train on 12 rows of 'x'", "train(data)"),
         (READ, "don't read, it's e.g. nothing", "pd.read_csv(filepath_or_buffer)"),
+        (CUT, "sort ages into 4 bins of equal width", "pd.cut(x, 4)"),
+        (CUT, "cut into 4 bins with 2 jobs", "pd.cut(x, 4, n_jobs=2)"),
+        (SAVE, "save it as report.csv", "dataframe.to_csv(path_or_buf='report.csv')"),
     ],
 )
 def test_the_values_of_a_sentence_are_put_where_the_call_takes_them(
@@ -74,7 +97,42 @@ def test_the_values_of_a_sentence_are_put_where_the_call_takes_them(
     assert fill_arguments(a_record(document), sentence) == call
 
 
-@pytest.mark.parametrize("document", [READ, LINSPACE, SPEECH, RENAME, UNTYPED])
+@pytest.mark.parametrize(
+    ("document", "sentence", "variables", "call"),
+    [
+        (CUT, "sort ages into 4 bins", {"ages": "ndarray"}, "pd.cut(ages, 4)"),
+        (CUT, "sort x into 4 bins", {"x": "list", "ages": "list"}, "pd.cut(x, 4)"),
+        (CUT, "sort them into bins", {"x": "list", "ages": "list"}, "pd.cut(x, bins)"),
+        (MINIMIZE, "minimise c under A_ub", {"A_ub": "ndarray"}, "linprog(c, A_ub=A_ub)"),
+        (MINIMIZE, "minimise c under A_ub", {"A": "ndarray"}, "linprog(c)"),
+        (READ, "read orders.csv", {"orders": "list"}, "pd.read_csv('orders.csv')"),
+    ],
+)
+def test_the_variables_of_a_sentence_are_put_where_the_call_takes_them(
+    document: tuple[str, list[Argument]], sentence: str, variables: dict[str, str], call: str
+) -> None:
+    assert fill_arguments(a_record(document), sentence, variables) == call
+
+
+@pytest.mark.parametrize(
+    ("sentence", "variables", "receiver"),
+    [
+        ("save the table", {"sales": "DataFrame", "total": "int"}, "sales"),
+        ("save sales", {"sales": "DataFrame", "costs": "DataFrame"}, "sales"),
+        ("save the table", {"sales": "DataFrame", "costs": "DataFrame"}, "dataframe"),
+        ("save the total", {"total": "int"}, "dataframe"),
+    ],
+)
+def test_a_method_is_called_on_the_one_variable_of_its_class_that_is_meant(
+    sentence: str, variables: dict[str, str], receiver: str
+) -> None:
+    record = a_method()
+    call = fill_arguments(record, sentence, variables)
+    assert call == f"{receiver}.to_csv()"
+    assert check_documented(record, call).status == "passed"
+
+
+@pytest.mark.parametrize("document", [READ, LINSPACE, SPEECH, RENAME, UNTYPED, CUT, MINIMIZE])
 @pytest.mark.parametrize(
     "sentence",
     ["read orders.csv sep ';' nrows 3 num 7 axis 1 device 'x' from 1 to 2.5 'y'", "", "'"],
