@@ -73,16 +73,17 @@ def _adapted_example(record: ApiRecord, call: ast.Call) -> str | None:
 
 
 def _without_data_for(own: set[str], code: str) -> str:
-    """The cell without the statements that give those names the document's data, and without what
-    only they needed."""
+    """The cell without the statements that give those names the document's data and no other name
+    that is read, and without what only they needed."""
     tree = parse_code(code)
     if tree is None:
         return code
     for statement in reversed(tree.body):
         if isinstance(statement, ast.Assign) and not _shares_a_line(statement, tree):
             bound = _names_bound(statement)
-            if bound and bound <= own:
-                code = _without(code, statement)
+            rest = _without(code, statement)
+            if bound & own and not (bound - own) & _names_read(ast.parse(rest)):
+                code = rest
     return _without_idle_statements(code, tree)
 
 

@@ -14,7 +14,8 @@ from jupyter_core.paths import jupyter_config_path, jupyter_path
 from gorilla_jupyter.catalog.files import CatalogFileError
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.index.search import index_folder
-from gorilla_jupyter.model.backend import DEFAULT_MODEL
+from gorilla_jupyter.index.vectors import EncoderError
+from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 
 REINSTALL = "pip install --force-reinstall --no-deps gorilla-jupyter"
 OPTIONAL = ("torch", "transformers", "onnxruntime-gpu")
@@ -57,7 +58,7 @@ def examine() -> list[Finding]:
         ),
         _shared_file("Kernel", jupyter_path("kernels"), Path("gorilla/kernel.json")),
         *_servers(),
-        Finding("Model", True, f"'{DEFAULT_MODEL}', part of this package"),
+        _model(),
         *_catalogs(),
         _writable("Catalog folder", CatalogStore().folder),
         _writable("Index folder", index_folder()),
@@ -78,15 +79,26 @@ def _packages() -> Iterator[Finding]:
 
 
 def _onnxruntime() -> Finding:
-    found = importlib.metadata.packages_distributions().get("onnxruntime", [])
-    if len(set(found)) > 1:
+    found = sorted(set(importlib.metadata.packages_distributions().get("onnxruntime", [])))
+    if len(found) > 1:
         return Finding(
             "onnxruntime",
             False,
-            f"{' and '.join(sorted(set(found)))} overwrite each other's files",
-            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'gorilla-jupyter[gpu]'",
+            f"{' and '.join(found)} overwrite each other's files; keep the one for the GPU",
+            "pip uninstall -y onnxruntime && pip install --force-reinstall --no-deps "
+            "onnxruntime-gpu",
         )
-    return Finding("onnxruntime", True, found[0] if found else "not installed, not needed")
+    if not found:
+        return Finding("onnxruntime", False, "not installed", "pip install onnxruntime")
+    return Finding("onnxruntime", True, f"{found[0]} {importlib.metadata.version(found[0])}")
+
+
+def _model() -> Finding:
+    try:
+        load_encoder()
+    except EncoderError as error:
+        return Finding("Model", False, str(error), REINSTALL)
+    return Finding("Model", True, f"'{DEFAULT_MODEL}', part of this package")
 
 
 def _shared_file(subject: str, folders: list[str], file: Path) -> Finding:

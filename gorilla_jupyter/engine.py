@@ -21,7 +21,7 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.index.lexical import Entry
 from gorilla_jupyter.index.search import DocumentIndex
-from gorilla_jupyter.model.backend import DEFAULT_MODEL, Backend, load_backend
+from gorilla_jupyter.model.backend import DEFAULT_MODEL, Backend, load_backend, load_encoder
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.verify import verify
 
@@ -38,7 +38,7 @@ class Gorilla:
     """
 
     def __init__(self, index: DocumentIndex | None = None, *, model: str = DEFAULT_MODEL) -> None:
-        self.index = index or DocumentIndex(CatalogStore())
+        self.index = index or DocumentIndex(CatalogStore(), encoder=load_encoder)
         self.model = model
         self._backends: dict[str, Backend] = {}
 

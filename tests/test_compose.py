@@ -231,3 +231,10 @@ def test_data_for_other_names_too_stays() -> None:
     example = "import numpy as np\n\na, b = (np.ones(2), 3)\nresult = np.dot(a, b)"
     record = a_record("np.dot(a, b)", example_code=example)
     assert body(compose(record, "np.dot(a, b)", {"a": "ndarray"})) == example
+
+
+def test_data_that_nothing_else_needs_goes_with_the_persons() -> None:
+    example = "from m import load\nfrom m import area\n\nX, y = load()\nresult = area(y)"
+    record = a_record("area(y)", example_code=example)
+    code = body(compose(record, "area(y)", {"y": "list"}))
+    assert code == "from m import area\n\nresult = area(y)"

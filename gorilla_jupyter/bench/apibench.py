@@ -20,7 +20,7 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
-from gorilla_jupyter.model.backend import DEFAULT_MODEL
+from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 from gorilla_jupyter.progress_bar import ProgressBar
 
 RECALL_AT = (1, 5, 10)
@@ -130,7 +130,7 @@ def engine_of(path: Path, *, model: str = DEFAULT_MODEL) -> Iterator[tuple[Goril
                 compose(record, record.api_call)
             except CompositionError as error:
                 notices.append(f"{path}: never offered. {error}")
-        index = DocumentIndex(store, Path(folder, "index"))
+        index = DocumentIndex(store, Path(folder, "index"), encoder=load_encoder)
         gorilla = Gorilla(index, model=model)
         with ProgressBar() as bar:
             for progress in chain(gorilla.refresh(), gorilla.encode()):

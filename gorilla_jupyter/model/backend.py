@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from gorilla_jupyter.answer import Document, Proposal, Request
+from gorilla_jupyter.index.vectors import Encoder
 
 DEFAULT_MODEL = "embedded"
 
@@ -37,3 +38,13 @@ def load_backend(name: str = DEFAULT_MODEL) -> Backend:
 
         return EmbeddedBackend()
     raise ModelError(f"There is no model {name!r:.80}. Known: {DEFAULT_MODEL}.")
+
+
+def load_encoder() -> Encoder:
+    """The encoder that is part of the package.
+
+    :raises EncoderError: if its files are not what they were.
+    """
+    from gorilla_jupyter.model import encoder
+
+    return encoder.Encoder()

@@ -31,6 +31,7 @@ from gorilla_jupyter.answer import Event, Progress, Request, event_to_json
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
+from gorilla_jupyter.model.backend import load_encoder
 from gorilla_jupyter.server.errors import RestError, rest_error
 
 
@@ -142,7 +143,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # what a library prints must not get among the events
-    index = DocumentIndex(CatalogStore(options.catalog_folder), options.index_folder)
+    index = DocumentIndex(
+        CatalogStore(options.catalog_folder), options.index_folder, encoder=load_encoder
+    )
     worker = Worker(Gorilla(index, model=options.model), output)
     threading.Thread(target=_read, args=(worker, sys.stdin.buffer), daemon=True).start()
     worker.run()

@@ -56,14 +56,14 @@ class Settings:
 
     epochs: int = 3
     documents: int = 8
-    instructions: int = 3
-    hard_documents: int = 6
+    instructions: int = 5
+    hard_documents: int = 4
     off_topic: int = 2
     domain_weight: float = 1.0
     temperature: float = 0.05
-    learning_rate: float = 5e-5
+    learning_rate: float = 6e-5
     warm_up: float = 0.1
-    renewal: int = 250
+    renewal: int = 240
     seed: int = 20261124
 
 
@@ -104,16 +104,21 @@ class EncoderTraining:
         self.tokenizer.no_padding()
         self.model = BertModel.from_pretrained(base, add_pooling_layer=False)
         torch.nn.Module.to(self.model, self.device)
+        # Half of the weights, which few sentences would change at the price of all the others.
+        self.model.embeddings.word_embeddings.weight.requires_grad = False
         self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
         self.off_topic = list(off_topic)
         self.hubs = _hubs(records, instructions)
         steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
         self.total_steps = steps * settings.epochs
         groups = [
-            {"params": list(self.model.parameters()), "weight_decay": 0.01},
+            {
+                "params": [weight for weight in self.model.parameters() if weight.requires_grad],
+                "weight_decay": 0.01,
+            },
             {"params": [self.nothing], "lr": 1e-2, "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step = 0
 

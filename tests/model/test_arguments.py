@@ -106,6 +106,7 @@ def test_the_values_of_a_sentence_are_put_where_the_call_takes_them(
         (MINIMIZE, "minimise c under A_ub", {"A_ub": "ndarray"}, "linprog(c, A_ub=A_ub)"),
         (MINIMIZE, "minimise c under A_ub", {"A": "ndarray"}, "linprog(c)"),
         (READ, "read orders.csv", {"orders": "list"}, "pd.read_csv('orders.csv')"),
+        (CUT, "cut it as pd does", {"pd": "list"}, "pd.cut(x, bins)"),
     ],
 )
 def test_the_variables_of_a_sentence_are_put_where_the_call_takes_them(
