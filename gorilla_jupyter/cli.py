@@ -131,6 +131,11 @@ def _parser() -> argparse.ArgumentParser:
     apibench.add_argument("--responses", type=Path, required=True, help="file to write")
     apibench.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
     apibench.set_defaults(run=_bench_apibench)
+    refusals = benchmarks.add_parser(
+        "refusals", help="how often nothing fits, off topic and otherwise"
+    )
+    refusals.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    refusals.set_defaults(run=_bench_refusals)
     score = benchmarks.add_parser("score", help="score anyone's answers to APIBench's questions")
     score.add_argument("--apis", type=Path, required=True, help="the API records (JSONL)")
     score.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
@@ -353,6 +358,13 @@ def _bench_apibench(options: argparse.Namespace) -> int:
     apibench.write_responses(options.responses, responses)
     _print_problems(notices)
     print(apibench.table({options.model: figures}))
+    return 0
+
+
+def _bench_refusals(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import refusals
+
+    refusals.run(options.results)
     return 0
 
 

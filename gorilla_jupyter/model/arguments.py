@@ -58,8 +58,8 @@ def fill_arguments(
     placeholders = _placeholders(call)
     shown = {node.id for node, _ in placeholders}
     # What the cell imports under that name is not the person's any more.
-    taken = {receiver, *shown, record.callee.partition(".")[0]}
-    spare = [name for name in named if name not in taken and len(name) > 1]
+    bound = {receiver, *shown, record.callee.partition(".")[0]}
+    spare = [name for name in named if name not in bound and len(name) > 1]
     for name, argument in arguments.items():
         given = _named(argument, sentence, values)
         if given is not None and _give(call, name, ast.Constant(given.value)):

@@ -41,17 +41,18 @@ class Encoder:
     def __init__(self, folder: Path = WEIGHTS) -> None:
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            content = {name: (folder / name).read_bytes() for name in card["sha256"]}
+            hashes = {name: str(card["sha256"][name]) for name in (MODEL, TOKENIZER)}
+            content = {name: (folder / name).read_bytes() for name in hashes}
+            self.dimensions = int(card["dimensions"])
+            self._threshold = float(card["threshold"])
+            self._steepness = float(card["steepness"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(_sentence(folder, f"cannot be read ({error})")) from error
-        for name, expected in card["sha256"].items():
+        for name, expected in hashes.items():
             if hashlib.sha256(content[name]).hexdigest() != expected:
                 raise EncoderError(_sentence(folder / name, "is damaged: its hash is another"))
-        self.name = str(card["sha256"][MODEL])[:16]
-        self.dimensions = int(card["dimensions"])
+        self.name = hashes[MODEL][:16]
         self.shipped = folder / SHIPPED_VECTORS
-        self._threshold = float(card["threshold"])
-        self._steepness = float(card["steepness"])
         try:
             self._start(content[MODEL], content[TOKENIZER])
         except Exception as error:  # onnxruntime and tokenizers raise classes of their own
@@ -85,7 +86,9 @@ class Encoder:
 
     def _encode(self, texts: Sequence[str], tokens: int) -> NDArray[np.float32]:
         self._tokenizer.enable_truncation(tokens)
-        encodings = self._tokenizer.encode_batch(list(texts))
+        # The tokenizer takes no lone surrogates, which a document may have.
+        readable = [text.encode(errors="replace").decode() for text in texts]
+        encodings = self._tokenizer.encode_batch(readable)
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})

@@ -1,0 +1,65 @@
+"""How often the engine says that nothing fits: to sentences that no API answers, where it should,
+and to real ones, where it should not.
+
+The first are in ``off-topic.txt``; none of them is in the training data. The others are the
+instructions of the shipped APIs that training never sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.train.instructions import (
+    Part,
+    part_of,
+    read_instructions,
+    read_off_topic,
+    shipped_records,
+)
+
+OFF_TOPIC = Path(__file__).with_name("off-topic.txt")
+
+EVERY = 5
+"""One in so many of the instructions is asked."""
+
+
+def run(results: Path) -> None:
+    """Measure, print the table, and write ``refusals.json`` into the folder ``results``."""
+    gorilla = Gorilla()
+    figures = {
+        "off topic": _refused(gorilla, read_off_topic(OFF_TOPIC)),
+        "real": _refused(gorilla, real_sentences()),
+    }
+    print(f"{'':12}{'sentences':>12}{'refused':>12}")
+    for name, (count, refused) in figures.items():
+        print(f"{name:12}{count:>12}{f'{refused / count:.1%}':>12}")
+    write_results(
+        results / "refusals.json",
+        "jupyter gorilla bench refusals",
+        {
+            name: {"sentences": count, "refused": refused}
+            for name, (count, refused) in figures.items()
+        },
+    )
+
+
+def real_sentences() -> list[str]:
+    """Instructions that a shipped API answers and that no model has learned from."""
+    held_out = [
+        instruction.text
+        for instruction in read_instructions(shipped_records())
+        if part_of(instruction.record) is Part.HELD_OUT
+    ]
+    return held_out[::EVERY]
+
+
+def _refused(gorilla: Gorilla, sentences: Sequence[str]) -> tuple[int, int]:
+    """How many sentences there are, and for how many nothing is offered."""
+    asked = tqdm(sentences, desc="Asking", disable=None)
+    refused = sum(not gorilla.ask(sentence, candidates=1).candidates for sentence in asked)
+    return len(sentences), refused
