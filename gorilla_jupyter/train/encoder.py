@@ -1,12 +1,11 @@
 """Training the encoder on {instruction, API} pairs: ``jupyter gorilla train encoder``.
 
-A sentence is classified among all documents of a hub, by the cosine of their vectors (as in dense
-passage retrieval, Karpukhin et al., arXiv:2004.04906). The documents of a step are encoded anew,
-the others are taken from a bank of vectors that is renewed at intervals (as in ANCE, Xiong et al.,
-arXiv:2007.00808), so that every document is a negative at every step and the hardest of them pull
-most. To the loss of the document is added that of its domain, whose probability is the sum of its
-documents'. A sentence that no document answers belongs to a class of its own, whose score is
-learned: with it the scores tell whether anything fits.
+A sentence is classified by the cosines of vectors (as in dense passage retrieval, Karpukhin et al.,
+arXiv:2004.04906), twice: among the documents of the step, which are encoded with it and learn too,
+and among all documents of its hub, taken from a bank of vectors that is renewed at intervals (as in
+ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. To these losses is added that of
+the domain, whose probability is the sum of its documents'. A sentence that no document answers
+belongs to a class of its own, whose score is learned: with it the scores tell whether anything fits.
 """
 
 from __future__ import annotations
@@ -49,21 +48,23 @@ class Settings:
     :ivar documents: documents of a step whose instructions are asked.
     :ivar instructions: instructions of each of them in a step.
     :ivar hard_documents: further documents of a step: those most often preferred wrongly.
-    :ivar domain_weight: what the loss of the domain counts beside that of the document.
+    :ivar bank_weight: what the loss among all documents counts beside that among those of the step.
+    :ivar domain_weight: what the loss of the domain counts.
     :ivar temperature: what the cosines are divided by.
     :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
     """
 
     epochs: int = 3
-    documents: int = 8
+    documents: int = 12
     instructions: int = 5
-    hard_documents: int = 4
+    hard_documents: int = 6
     off_topic: int = 2
+    bank_weight: float = 0.5
     domain_weight: float = 1.0
     temperature: float = 0.05
-    learning_rate: float = 6e-5
+    learning_rate: float = 8e-5
     warm_up: float = 0.1
-    renewal: int = 240
+    renewal: int = 105
     seed: int = 20261124
 
 
@@ -226,17 +227,19 @@ class EncoderTraining:
         targets = [place for place, texts in chosen for _ in texts]
         nonsense = random_.sample(self.off_topic, min(settings.off_topic, len(self.off_topic)))
         vectors = self.encode(sentences + nonsense, SENTENCE_TOKENS)
+        among_step = vectors[: len(sentences)] @ documents.T / settings.temperature
+        place_in_step = torch.tensor([places.index(place) for place in targets], device=self.device)
+        # All as the bank has them: a document of this step among older ones is told by its age.
         assert hub.bank is not None
-        bank = hub.bank.clone()
-        bank[fresh] = documents
-        cosines = vectors @ bank.T
+        cosines = vectors @ hub.bank.T
         nothing = self.nothing.expand(len(vectors), 1)
         logits = torch.cat([cosines, nothing], dim=1) / settings.temperature
         # Documents that are held out are no negatives either: they are not to be seen.
         seen = torch.cat([hub.seen, torch.ones(1, dtype=torch.bool, device=self.device)])
         logits = logits.masked_fill(~seen, -1e4)
         right = torch.tensor(targets + [len(hub.records)] * len(nonsense), device=self.device)
-        loss = cross_entropy(logits, right, label_smoothing=0.0)
+        loss = cross_entropy(among_step, place_in_step)
+        loss = loss + settings.bank_weight * cross_entropy(logits, right)
         probabilities = logits[: len(sentences)].log_softmax(dim=1)
         same = hub.domain_of[None, :] == hub.domain_of[right[: len(sentences)]][:, None]
         of_domain = probabilities[:, :-1].masked_fill(~same, -1e4).logsumexp(dim=1)
@@ -246,7 +249,6 @@ class EncoderTraining:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
-        hub.bank[fresh] = documents.detach()
         hub.note_mistakes(logits[: len(sentences), :-1].detach(), targets)
         return float(total.item())
 
