@@ -5,7 +5,7 @@ arXiv:2004.04906), twice: among the documents of the step, which are encoded wit
 and among all documents of its hub, taken from a bank of vectors that is renewed at intervals (as in
 ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. To these losses is added that of
 the domain, whose probability is the sum of its documents'. A sentence that no document answers
-belongs to a class of its own, whose score is learned: with it the scores tell whether anything fits.
+belongs to a class of its own, whose score is learned: the scores then tell whether anything fits.
 """
 
 from __future__ import annotations
