@@ -27,7 +27,7 @@ DIMENSIONS = 384
 SENTENCE_TOKENS = 64
 """How many tokens of a sentence are read."""
 
-DOCUMENT_TOKENS = 64
+DOCUMENT_TOKENS = 80
 """How many tokens of a document are read."""
 
 
