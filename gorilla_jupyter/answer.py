@@ -112,6 +112,8 @@ class Document:
     :ivar coverage: how much of the sentence's meaning-bearing words the document has, 0 to 1.
     :ivar highlight: a part of the description; matched words stand between ``**``.
     :ivar fit: how likely the document answers the sentence, 0 to 1; None where only words tell.
+    :ivar installed: whether the environment has what the document requires; None where that is not
+        known.
     """
 
     record: ApiRecord
@@ -119,6 +121,7 @@ class Document:
     coverage: float = 0.0
     highlight: str = ""
     fit: float | None = None
+    installed: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -129,6 +132,8 @@ class Document:
             "coverage": round(self.coverage, 4),
             "highlight": self.highlight,
             "fit": None if self.fit is None else round(self.fit, 4),
+            "installed": self.installed,
+            "install": self.record.pip_install,
             "record": self.record.to_json(),
         }
 
@@ -140,6 +145,7 @@ class Document:
             coverage=value["coverage"],
             highlight=value["highlight"],
             fit=value["fit"],
+            installed=value["installed"],
         )
 
 
@@ -181,6 +187,7 @@ class Candidate:
             "code": self.code,
             "api_name": self.record.api_name,
             "requirements": list(self.record.python_environment_requirements),
+            "install": self.record.pip_install,
             "checks": [asdict(check) for check in self.checks],
             "score": round(self.score, 4),
             "source": self.record.source,

@@ -157,6 +157,13 @@ class ApiRecord:
         return ""
 
     @cached_property
+    def pip_install(self) -> str:
+        """The magic that installs what is required; "" where nothing is named that pip knows."""
+        found = map(pip_requirement, self.python_environment_requirements)
+        needs = " ".join(pip_argument(requirement) for requirement in found if requirement)
+        return f"%pip install {needs}" if needs else ""
+
+    @cached_property
     def _example_imports(self) -> list[ast.Import | ast.ImportFrom]:
         # Line by line: examples found in the wild often fail further down, and most begin alike.
         lines = [line.strip() for line in self.example_code.splitlines() if "import" in line]
