@@ -224,10 +224,11 @@ function replaceRange(
   editor: CodeEditor.IEditor,
   start: number,
   end: number,
-  text: string
+  text: string,
+  after = ''
 ): void {
   const model = editor.model.sharedModel;
-  asOneStep(model, () => model.updateSource(start, end, text));
+  asOneStep(model, () => model.updateSource(start, end, text + after));
   editor.setCursorPosition(editor.getPositionAt(start + text.length)!);
   editor.focus();
 }
@@ -236,10 +237,14 @@ function intoEditor(editor: CodeEditor.IEditor, code: string): void {
   const { start, end } = editor.getSelection();
   const offsets = [editor.getOffsetAt(start), editor.getOffsetAt(end)].sort((a, b) => a - b);
   const source = editor.model.sharedModel.getSource();
-  const before = source.slice(0, offsets[0]);
-  // At the beginning of an indented line, all lines belong there.
-  const indent = /(^|\n)[ \t]+$/.test(before) ? indentation(source, offsets[0]) : '';
-  replaceRange(editor, offsets[0], offsets[1], code.replaceAll('\n', `\n${indent}`));
+  const indent = indentation(source, offsets[0]);
+  const block = code.replaceAll('\n', `\n${indent}`);
+  const [before] = source.slice(0, offsets[0]).split('\n').slice(-1);
+  const [after] = source.slice(offsets[1]).split('\n', 1);
+  // Several statements share no line with what is there already.
+  const newline = code.includes('\n') ? `\n${indent}` : '';
+  const text = (before.trim() && newline) + block;
+  replaceRange(editor, offsets[0], offsets[1], text, after.trim() && newline);
 }
 
 function intoNextLine(editor: CodeEditor.IEditor, code: string): void {

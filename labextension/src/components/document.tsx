@@ -99,9 +99,7 @@ function Arguments({
       <table>
         <thead>
           <tr>
-            <th scope="col">{trans.__('Name')}</th>
-            <th scope="col">{trans.__('Type')}</th>
-            <th scope="col">{trans.__('Default')}</th>
+            <th scope="col">{trans.__('Argument')}</th>
             <th scope="col">{trans.__('Meaning')}</th>
           </tr>
         </thead>
@@ -112,12 +110,14 @@ function Arguments({
                 <code>{name}</code>
               </th>
               <td>
-                <code>{argument.type}</code>
+                {(argument.type || argument.default) && (
+                  <code>
+                    {argument.type}
+                    {argument.default && ` = ${argument.default}`}
+                  </code>
+                )}
+                <div>{argument.description}</div>
               </td>
-              <td>
-                <code>{argument.default}</code>
-              </td>
-              <td>{argument.description}</td>
             </tr>
           ))}
         </tbody>
