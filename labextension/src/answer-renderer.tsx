@@ -1,4 +1,3 @@
-import { Notification } from '@jupyterlab/apputils';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ReactWidget } from '@jupyterlab/ui-components';
@@ -7,6 +6,7 @@ import { Component, type ReactNode } from 'react';
 import { CandidateCard } from './components/candidate';
 import type { IServices } from './components/services';
 import type { Inserter } from './insert';
+import { warn } from './notify';
 import type { Answer, Candidate } from './request';
 
 const MIME_TYPE = 'application/vnd.gorilla.answer+json';
@@ -85,7 +85,7 @@ class AnswerRenderer extends ReactWidget implements IRenderMime.IRenderer {
       (cell, index) => index > place!.index && offered.has(cell.source.trim())
     );
     if (inserted < 0) {
-      Notification.warning(
+      warn(
         trans.__('No cell below has code of this answer unchanged, so nothing was replaced.')
       );
       return;

@@ -1,6 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
-import { Notification } from '@jupyterlab/apputils';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { IConsoleTracker } from '@jupyterlab/console';
 import type { IEditorTracker } from '@jupyterlab/fileeditor';
@@ -9,6 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { gorillaIcon } from './icon';
 import type { Inserter } from './insert';
+import { warn } from './notify';
 import type { PanelModel } from './panel/model';
 import type { Sidebar } from './panel/sidebar';
 import type { IClient } from './request';
@@ -73,7 +73,7 @@ export function addCommands(parts: IParts): void {
       const cell = notebooks!.activeCell!;
       const sentence = sentenceOfCell(cell.model.sharedModel.getSource());
       if (!sentence) {
-        Notification.info(trans.__('This cell is empty: write what you want in a sentence.'));
+        warn(trans.__('This cell is empty: write what you want in a sentence.'));
         return;
       }
       open();
@@ -84,7 +84,6 @@ export function addCommands(parts: IParts): void {
       if (code === undefined || index < 0) {
         return;
       }
-      shell.activateById(panel.id);
       if (settings.get('place') === 'replace') {
         await inserter.replace(panel, index, code);
       } else {
@@ -113,7 +112,7 @@ export function addCommands(parts: IParts): void {
       try {
         await client.index();
       } catch (error) {
-        Notification.error((error as Error).message);
+        warn((error as Error).message);
       }
       status.refresh();
     }

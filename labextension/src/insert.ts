@@ -1,5 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { Dialog, type ISessionContext, Notification, showDialog } from '@jupyterlab/apputils';
+import { Dialog, type ISessionContext, showDialog } from '@jupyterlab/apputils';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { IConsoleTracker } from '@jupyterlab/console';
 import type { IEditorTracker } from '@jupyterlab/fileeditor';
@@ -7,6 +7,7 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Widget } from '@lumino/widgets';
 
+import { warn } from './notify';
 import { indentation } from './sentence';
 import type { Settings } from './settings';
 import type { IInserter, Place } from './tokens';
@@ -38,7 +39,9 @@ export class Inserter implements IInserter {
     if (target === null || !(await this.takesPython(target))) {
       return false;
     }
-    this.app.shell.activateById(target.widget.id);
+    if (target.widget !== this.app.shell.currentWidget) {
+      this.app.shell.activateById(target.widget.id);
+    }
     if (target.kind === 'notebook') {
       return this.intoNotebook(target.widget, code, place);
     }
@@ -70,7 +73,7 @@ export class Inserter implements IInserter {
     const notebook = panel.content.model!.sharedModel;
     const metadata = notebook.cells[index]?.metadata;
     if (metadata?.editable === false || metadata?.deletable === false) {
-      Notification.warning(this.trans.__('This cell is protected: it cannot be replaced.'));
+      warn(this.trans.__('This cell is protected: it cannot be replaced.'));
       return false;
     }
     return asOneStep(notebook, () => {
@@ -106,12 +109,13 @@ export class Inserter implements IInserter {
     const notebook = panel.content;
     notebook.activeCellIndex = index;
     notebook.deselectAll();
+    await notebook.scrollToItem(index);
     const cell = notebook.widgets[index];
     await cell.ready;
     notebook.mode = 'edit';
     const end = cell.model.sharedModel.getSource().length;
     cell.editor?.setCursorPosition(cell.editor.getPositionAt(end)!);
-    notebook.activate();
+    cell.editor?.focus();
     return true;
   }
 
@@ -201,9 +205,11 @@ export class Inserter implements IInserter {
     if (spec) {
       return spec.language;
     }
-    return target.kind === 'notebook'
-      ? (target.widget.content.model?.defaultKernelLanguage ?? '')
-      : '';
+    if (target.kind === 'console') {
+      return '';
+    }
+    const { language_info, kernelspec } = target.widget.content.model!.sharedModel.metadata;
+    return language_info?.name ?? String(kernelspec?.language ?? '');
   }
 }
 
