@@ -101,9 +101,8 @@ def test_the_shortcuts_are_none_of_jupyterlabs() -> None:
             if name.lower().endswith("keys")
         }
 
-    (folder,) = (
-        found for path in jupyter_path() if (found := Path(path) / "lab" / "schemas").is_dir()
-    )
+    folders = (Path(path) / "lab" / "schemas" for path in jupyter_path())
+    folder = next(path for path in folders if path.is_dir())
     theirs = set(chain.from_iterable(map(shortcuts, folder.rglob("*.json"))))
     ours = shortcuts(SOURCE / "schema" / "plugin.json")
     assert theirs

@@ -76,6 +76,11 @@ const plugin: JupyterFrontEndPlugin<IInserter> = {
       error => error instanceof UnreachableError
     );
     model.settled.connect(() => status.refresh());
+    model.changed.connect(() => {
+      if (model.progress !== null && !status.isBusy) {
+        status.refresh();
+      }
+    });
 
     const services: IServices = {
       trans,

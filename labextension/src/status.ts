@@ -27,12 +27,17 @@ export class StatusModel {
         return;
       }
       this.status = phase === 'resolved' ? (payload as unknown as Status) : null;
-      const interval = this.status?.jobs.length ? BUSY_INTERVAL : IDLE_INTERVAL;
+      const interval = this.isBusy ? BUSY_INTERVAL : IDLE_INTERVAL;
       if (interval !== this.poll.frequency.interval) {
         this.poll.frequency = { ...this.poll.frequency, interval };
       }
       this.changed.emit();
     });
+  }
+
+  /** Whether the server was at work when it was last asked. */
+  get isBusy(): boolean {
+    return Boolean(this.status?.jobs.length);
   }
 
   /** Ask the server now. */
