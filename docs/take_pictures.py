@@ -9,7 +9,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gorilla_jupyter.demo.session import JupyterServer
 
@@ -29,18 +29,28 @@ def main() -> None:
             "lab/api/settings/@jupyterlab/apputils-extension:notification", json={"raw": NEWS}
         ).raise_for_status()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1100, "height": 760})
-        server.http.put("api/contents/speech.ipynb", json=_notebook()).raise_for_status()
+        page = _page(browser)
+        asking = _notebook("%load_ext gorilla_jupyter", "%gorilla load a TTS model")
+        server.http.put("api/contents/speech.ipynb", json=asking).raise_for_status()
         page.goto(server.page("lab/tree/speech.ipynb"))
         _ask(page)
         page.screenshot(path=PICTURES / "quickstart.png")
+        page.close()
+        page = _page(browser)
+        server.http.put("api/contents/voice.ipynb", json=_notebook("")).raise_for_status()
+        page.goto(server.page("lab/workspaces/panel/tree/voice.ipynb"))
+        _insert_from_panel(page)
+        page.screenshot(path=PICTURES / "panel.png")
         browser.close()
 
 
-def _notebook() -> dict[str, object]:
+def _page(browser: Browser) -> Page:
+    return browser.new_page(viewport={"width": 1100, "height": 760})
+
+
+def _notebook(*sources: str) -> dict[str, object]:
     cells = [
-        {"cell_type": "code", "source": source, "metadata": {}, "outputs": []}
-        for source in ("%load_ext gorilla_jupyter", "%gorilla load a TTS model")
+        {"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in sources
     ]
     for cell in cells:
         cell["execution_count"] = None
@@ -59,6 +69,24 @@ def _ask(page: Page) -> None:
         _run(page, cell)
     page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for()
     page.locator(".jp-SideBar.jp-mod-left .lm-mod-current").click()  # the file browser away
+    page.mouse.move(600, 740)
+    page.wait_for_load_state("networkidle")
+
+
+def _insert_from_panel(page: Page) -> None:
+    page.locator(".jp-Notebook .jp-CodeCell").wait_for()
+    page.locator('.jp-SideBar [data-id="gorilla-jupyter"]').click()
+    border = page.locator("#jp-main-split-panel > .lm-SplitPanel-handle").first
+    border.hover()
+    page.mouse.down()
+    page.mouse.move(430, 400, steps=5)
+    page.mouse.up()
+    box = page.locator("[data-gorilla-box]")
+    box.fill("load a TTS model")
+    box.press("Enter")
+    page.locator(".jp-Gorilla-candidate .jp-RenderedMarkdown").nth(2).wait_for()
+    page.locator(".jp-Gorilla-candidate .jp-mod-accept").first.click()
+    page.locator(".jp-Notebook .jp-CodeCell", has_text="pipeline").wait_for()
     page.mouse.move(600, 740)
     page.wait_for_load_state("networkidle")
 

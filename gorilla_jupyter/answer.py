@@ -124,6 +124,8 @@ class Document:
     :ivar coverage: how much of the sentence's meaning-bearing words the document has, 0 to 1.
     :ivar highlight: a part of the description; matched words stand between ``**``.
     :ivar fit: how likely the document answers the sentence, 0 to 1; None where only words tell.
+    :ivar installed: whether the environment has what the document requires; None where that is not
+        known.
     """
 
     record: ApiRecord
@@ -131,6 +133,7 @@ class Document:
     coverage: float = 0.0
     highlight: str = ""
     fit: float | None = None
+    installed: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -141,6 +144,8 @@ class Document:
             "coverage": round(self.coverage, 4),
             "highlight": self.highlight,
             "fit": None if self.fit is None else round(self.fit, 4),
+            "installed": self.installed,
+            "install": self.record.pip_install,
             "record": self.record.to_json(),
         }
 
@@ -152,6 +157,7 @@ class Document:
             coverage=value["coverage"],
             highlight=value["highlight"],
             fit=value["fit"],
+            installed=value["installed"],
         )
 
 
@@ -193,6 +199,7 @@ class Candidate:
             "code": self.code,
             "api_name": self.record.api_name,
             "requirements": list(self.record.python_environment_requirements),
+            "install": self.record.pip_install,
             "checks": [asdict(check) for check in self.checks],
             "score": round(self.score, 4),
             "source": self.record.source,

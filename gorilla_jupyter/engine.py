@@ -98,6 +98,13 @@ class Gorilla:
         """The record of that id, or None."""
         return self.index.record(record_id)
 
+    def cell(self, record: ApiRecord) -> str:
+        """The cell of the documented call; "" where none can be made of it."""
+        try:
+            return compose(record, record.api_call)
+        except CompositionError:
+            return ""
+
     def entries(self) -> dict[str, Entry]:
         """What is indexed, by catalog."""
         return self.index.entries()

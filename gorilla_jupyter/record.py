@@ -163,7 +163,8 @@ class ApiRecord:
         """
         tree = _parse(self.example_code)
         root, _, method = self.callee.partition(".")
-        if tree is None or not method or "." in method:
+        owner, _, name = self.api_name.rpartition(".")
+        if tree is None or not owner or name != method:
             return "", ""
         made = {
             node.id
@@ -173,7 +174,14 @@ class ApiRecord:
             for node in ast.walk(target)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
-        return (root, self.api_name.split(".")[-2]) if root in made else ("", "")
+        return (root, owner.rpartition(".")[2]) if root in made else ("", "")
+
+    @cached_property
+    def pip_install(self) -> str:
+        """The magic that installs what is required; "" where nothing is named that pip knows."""
+        found = map(pip_requirement, self.python_environment_requirements)
+        needs = " ".join(pip_argument(requirement) for requirement in found if requirement)
+        return f"%pip install {needs}" if needs else ""
 
     @cached_property
     def _example_imports(self) -> list[ast.Import | ast.ImportFrom]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion
 
-from gorilla_jupyter.answer import Answer, Check, CheckStatus, failed, passed, unknown
+from gorilla_jupyter.answer import Answer, Check, CheckStatus, Document, failed, passed, unknown
 from gorilla_jupyter.record import (
     ApiRecord,
     Argument,
@@ -45,6 +46,15 @@ def verify_here(answer: Answer) -> Answer:
     ]
     candidates.sort(key=lambda found: found.check("signature").status is CheckStatus.FAILED)
     return replace(answer, candidates=tuple(candidates))
+
+
+def with_installed(documents: Iterable[Document]) -> tuple[Document, ...]:
+    """The documents, each saying whether this process's environment has what it requires."""
+    outcomes = {CheckStatus.PASSED: True, CheckStatus.FAILED: False, CheckStatus.UNKNOWN: None}
+    return tuple(
+        replace(document, installed=outcomes[check_installed(document.record).status])
+        for document in documents
+    )
 
 
 def check_documented(record: ApiRecord, api_call: str) -> Check:

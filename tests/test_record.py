@@ -351,3 +351,16 @@ def test_a_requirement_becomes_a_word_for_pip(text: str, argument: str) -> None:
 )
 def test_what_pip_installs_by_no_name_is_no_requirement(text: str) -> None:
     assert pip_requirement(text) is None
+
+
+@pytest.mark.parametrize(
+    ("requirements", "line"),
+    [
+        (("torch", "Pillow>=9"), '%pip install torch "Pillow>=9"'),
+        (("python 3.8",), ""),
+        ((), ""),
+    ],
+)
+def test_what_is_required_becomes_a_line_to_run(requirements: tuple[str, ...], line: str) -> None:
+    record = ApiRecord("d", "f", "x", "n", "n()", python_environment_requirements=requirements)
+    assert record.pip_install == line

@@ -58,13 +58,16 @@ class JupyterServer:
     """A context manager: the server is started on a free port and stopped at the end.
 
     :param arguments: more arguments for the server.
+    :param port: where it listens; 0 for a port that is free.
+    :param token: what a client must know; a new secret where it is left out.
     :ivar process: the server's process.
     :ivar http: a client of its REST interface, with its token.
     """
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, port: int = 0, token: str | None = None) -> None:
         self._arguments = arguments
-        self._token = secrets.token_urlsafe(24)
+        self._port = port
+        self._token = token or secrets.token_urlsafe(24)
         self._resources = ExitStack()
         self._runtime: Path
         self.process: subprocess.Popen[bytes]
@@ -129,7 +132,7 @@ class JupyterServer:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
-                    *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
+                    *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self._port}"),
                     f"--ServerApp.root_dir={folder}",
                     *self._arguments,
                 ],

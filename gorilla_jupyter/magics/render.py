@@ -14,7 +14,7 @@ from gorilla_jupyter.answer import (
     Document,
     SearchResult,
 )
-from gorilla_jupyter.record import ApiRecord, pip_argument, pip_requirement
+from gorilla_jupyter.record import ApiRecord
 
 NOTHING_FITS = "No documented API fits this sentence, so nothing was inserted."
 NOTHING_FOUND = "No document has these words."
@@ -152,9 +152,8 @@ def _document_body(record: ApiRecord) -> str:
             for argument in record.api_arguments
         )
         parts.append(f"<table><tbody>{rows}</tbody></table>")
-    found = map(pip_requirement, record.python_environment_requirements)
-    if needs := " ".join(pip_argument(requirement) for requirement in found if requirement):
-        parts.append(f"<p>Requires: <code>%pip install {html.escape(needs)}</code></p>")
+    if record.pip_install:
+        parts.append(f"<p>Requires: <code>{html.escape(record.pip_install)}</code></p>")
     if record.performance:
         figures = json.dumps(record.performance, ensure_ascii=False)
         parts.append(f'<p class="muted">Performance: {html.escape(figures)}</p>')

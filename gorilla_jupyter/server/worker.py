@@ -23,16 +23,25 @@ import threading
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TextIO
 
-from gorilla_jupyter.answer import Event, Progress, Request, event_to_json
+from gorilla_jupyter.answer import (
+    Answer,
+    Event,
+    Progress,
+    Request,
+    SearchResult,
+    event_to_json,
+)
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.model.backend import load_encoder
 from gorilla_jupyter.server.errors import RestError, rest_error
+from gorilla_jupyter.verify import verify_here, with_installed
 
 
 class Worker:
@@ -91,7 +100,11 @@ class Worker:
 
     def _events(self, kind: str, arguments: dict[str, Any]) -> Generator[dict[str, Any]]:
         if kind == "ask":
-            yield from self._noting(self._gorilla.stream(Request.from_json(arguments)))
+            request = Request.from_json(arguments)
+            events: Iterable[Event] = self._gorilla.stream(request)
+            if request.environment is None:
+                events = map(_judged_here, events)
+            yield from self._noting(events)
             return
         # First the index is brought up to date, here where its progress is seen and can be stopped.
         yield from self._noting(self._gorilla.refresh())
@@ -99,13 +112,20 @@ class Worker:
             case "search":
                 text, limit = arguments.pop("text"), arguments.pop("limit")
                 found = self._gorilla.search(text, limit=limit, **arguments)
-                yield event_to_json(found)
+                yield event_to_json(found if arguments.get("environment") else _judged_here(found))
             case "record":
                 record = self._gorilla.record(arguments["id"])
                 if record is None:
                     raise RestError(404, f"There is no record '{arguments['id']:.80}'.")
-                place = {"id": record.id, "source": record.source, "package": record.package}
-                yield {"event": "record", **place, **record.to_json()}
+                yield {
+                    "event": "record",
+                    "id": record.id,
+                    "source": record.source,
+                    "package": record.package,
+                    "install": record.pip_install,
+                    "code": self._gorilla.cell(record),
+                    **record.to_json(),
+                }
             case "index":
                 pass
             case _:
@@ -130,6 +150,15 @@ class Worker:
     def _send(self, job: str, **content: Any) -> None:
         self._output.write(json.dumps({"id": job, **content}, allow_nan=False) + "\n")
         self._output.flush()
+
+
+def _judged_here(event: Event) -> Event:
+    """The event, with what depends on the environment said of the server's own, which this is."""
+    if isinstance(event, SearchResult):
+        return replace(event, documents=with_installed(event.documents))
+    if isinstance(event, Answer):
+        return replace(verify_here(event), nearest=with_installed(event.nearest))
+    return event
 
 
 def main() -> None:

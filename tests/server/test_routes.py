@@ -250,8 +250,8 @@ class TestRecords:
         search = (await client("GET", "/gorilla/search", params={"q": "speech"})).json
         document = search["documents"][0]
         record = (await client("GET", f"/gorilla/records/{document['id']}")).json
-        place = {name: document[name] for name in ("id", "source", "package")}
-        assert record == {**place, **document["record"]}
+        place = {name: document[name] for name in ("id", "source", "package", "install")}
+        assert record == {**place, "code": record["code"], **document["record"]}
         assert ApiRecord.from_json(record, source=record["source"]).id == document["id"]
 
     @pytest.mark.parametrize("name", ["0" * 16, "100%", "\0", "ö"])

@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.worker import Worker
 
 
@@ -42,12 +44,72 @@ def request(kind: str, **arguments: Any) -> dict[str, Any]:
     return {"id": kind, "kind": kind, "arguments": arguments}
 
 
+@pytest.fixture
+def user_catalog(gorilla_home: Path) -> Callable[[str], None]:
+    """Gives the user a catalog of one record, which requires this distribution."""
+
+    def write(distribution: str) -> None:
+        module = distribution.replace("-", "_")
+        record = ApiRecord(
+            domain="Zymurgy",
+            framework="Widgets",
+            functionality="Count the widgets of the brewery",
+            api_name=f"{module}.count_widgets",
+            api_call=f"{module}.count_widgets()",
+            python_environment_requirements=(distribution,),
+            description="Count widgets.",
+        )
+        folder = gorilla_home / "catalogs"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{distribution}.jsonl").write_text(json.dumps(record.to_json()))
+
+    return write
+
+
 def test_an_ask_yields_the_engines_events_and_an_end() -> None:
     *messages, end = run(request("ask", instruction="load a TTS model", candidates=1))
     names = [message["event"]["event"] for message in messages]
     assert list(dict.fromkeys(names)) == ["progress", "documents", "candidate", "answer"]
     assert end["end"] == "done"
     assert all(message["id"] == "ask" for message in (*messages, end))
+
+
+@pytest.mark.parametrize(
+    ("environment", "installed"), [(None, {True, False}), ("another", {None})], ids=str
+)
+def test_a_search_says_what_is_installed_in_the_servers_own_environment(
+    user_catalog: Callable[[str], None], environment: str | None, installed: set[bool | None]
+) -> None:
+    user_catalog("pytest")
+    user_catalog("no-such-distribution")
+    *_, found, _ = run(request("search", text="count widgets", limit=2, environment=environment))
+    assert {document["installed"] for document in found["event"]["documents"]} == installed
+
+
+@pytest.mark.parametrize(
+    ("environment", "status"), [(None, "passed"), ("another", "unknown")], ids=str
+)
+def test_an_answer_is_checked_in_the_servers_own_environment(
+    user_catalog: Callable[[str], None], environment: str | None, status: str
+) -> None:
+    user_catalog("pytest")
+    *_, answer, _ = run(
+        request("ask", instruction="count the widgets", environment=environment, candidates=1)
+    )
+    (candidate,) = answer["event"]["candidates"]
+    (check,) = (check for check in candidate["checks"] if check["name"] == "installed")
+    assert check["status"] == status
+
+
+def test_a_record_comes_with_its_cell(user_catalog: Callable[[str], None]) -> None:
+    user_catalog("pytest")
+    gorilla = Gorilla()
+    *_, found, _ = run(request("search", text="count widgets", limit=1), gorilla=gorilla)
+    (document,) = found["event"]["documents"]
+    *_, record, _ = run(request("record", id=document["id"]), gorilla=gorilla)
+    assert "import pytest" in record["event"]["code"]
+    assert "pytest.count_widgets()" in record["event"]["code"]
+    assert record["event"]["install"] == "%pip install pytest"
 
 
 def test_the_catalogs_are_told_when_they_may_have_changed(
@@ -68,7 +130,8 @@ def test_a_search_and_the_record_that_it_found() -> None:
     *_, search, _ = run(request("search", text="speech", limit=1), gorilla=gorilla)
     (document,) = search["event"]["documents"]
     record, _ = run(request("record", id=document["id"]), gorilla=gorilla)
-    place = {name: document[name] for name in ("id", "source", "package")}
+    place = {name: document[name] for name in ("id", "source", "package", "install")}
+    assert "pipeline(" in record["event"].pop("code")
     assert record["event"] == {"event": "record", **place, **document["record"]}
 
 

@@ -1,0 +1,18 @@
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IShown } from '../panel/model';
+
+/** What the components need of the application. */
+export interface IServices {
+  trans: TranslationBundle;
+  rendermime: IRenderMimeRegistry;
+  /** Insert code where the person is at. */
+  insert(code: string): Promise<unknown>;
+  /** The cell that the documented call of a record becomes. */
+  cell(id: string): Promise<string>;
+  /** Open a document in the panel. */
+  showDocument(shown: IShown): void;
+  /** Return to what the person was at before the panel. */
+  leave(): void;
+}
