@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("text", nargs="+", help="what you want, in a sentence")
     ask.add_argument("--json", action="store_true", help="print the answer as JSON")
     ask.add_argument("-n", "--candidates", type=int, default=3, help="how many answers (3)")
+    ask.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
     ask.set_defaults(run=_ask)
 
     search = commands.add_parser("search", help="search the API documentation")
@@ -178,7 +179,8 @@ def _ask(options: argparse.Namespace) -> int:
     from gorilla_jupyter.magics.render import answer_text
     from gorilla_jupyter.verify import verify_here
 
-    answer = _gorilla().ask(" ".join(options.text), candidates=options.candidates)
+    text = " ".join(options.text)
+    answer = _gorilla().ask(text, candidates=options.candidates, model=options.model)
     answer = verify_here(answer)
     print(_json(answer.to_json()) if options.json else answer_text(answer, inserted=None))
     return 0
