@@ -12,7 +12,7 @@ from gorilla_jupyter.model import ALLOWED_MODELS
 
 DEFAULT_MODEL = "embedded"
 
-KNOWN = f"{DEFAULT_MODEL}, openai:BASE_URL#MODEL"
+KNOWN = f"{DEFAULT_MODEL}, openai:BASE_URL#MODEL, hf:ID-OR-FOLDER, onnx:FOLDER"
 
 
 class ModelError(Exception):
@@ -60,6 +60,14 @@ def load_backend(name: str = DEFAULT_MODEL) -> Backend:
         from gorilla_jupyter.model.openai import OpenAIBackend
 
         return OpenAIBackend(rest)
+    if kind == "hf" and rest:
+        from gorilla_jupyter.model.transformers import TransformersBackend
+
+        return TransformersBackend(rest)
+    if kind == "onnx" and rest:
+        from gorilla_jupyter.model.onnx import OnnxBackend
+
+        return OnnxBackend(rest)
     raise ModelError(f"There is no model {name!r:.80}. Known: {KNOWN}.")
 
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gorilla_jupyter.record import ApiRecord, Argument
 from gorilla_jupyter.verify import by_place, may_change, unpacks
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 OPTIONAL_ARGUMENTS = 12
 """How many arguments a model may add to a documented call: those nearest to the sentence."""
+
+NOTHING = "none"
+"""What a model writes for its call where no document fits."""
+
+_EXPLANATION = r", <<<explanation>>>: [^.<>\x00-\x1f\x7f-\x9f]{1,160}\."
+"""One sentence: small models go on and on."""
 
 _INTEGER = "-?(0|[1-9][0-9]{0,11})"
 _NUMBER = rf"{_INTEGER}(\.[0-9]{{1,12}})?"
@@ -59,6 +71,74 @@ def call_pattern(record: ApiRecord, sentence: str) -> str:
     else:
         inside = _each_at_most_once(added)
     return rf"{_escaped(record.callee)}\({inside}\)"
+
+
+def answer_pattern(records: Iterable[ApiRecord], sentence: str) -> str:
+    """A regular expression of the answers in Gorilla's form that the records allow, up to the
+    explanation; one of them says that none of the records fits."""
+    answers = [
+        _answer(_plain(record.domain), call_pattern(record, sentence), _plain(record.framework))
+        for record in records
+    ]
+    return f"({'|'.join([*answers, _answer(NOTHING, NOTHING, NOTHING)])}){_EXPLANATION}"
+
+
+def _answer(domain: str, call: str, provider: str) -> str:
+    return f"<<<domain>>>: {domain}, <<<api_call>>>: {call}, <<<api_provider>>>: {provider}"
+
+
+def _plain(text: str) -> str:
+    return _escaped(" ".join(text.split()))
+
+
+class Guide:
+    """Holds a model's writing to a regular expression, token by token.
+
+    :param tokenizer: what :func:`guide_tokenizer` makes of the model's.
+    :raises ValueError: for a regular expression that cannot be followed.
+    """
+
+    def __init__(self, tokenizer: Any, pattern: str) -> None:
+        from llguidance import LLMatcher
+        from llguidance.numpy import allocate_token_bitmask
+
+        self._matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_regex(pattern))
+        if self._matcher.is_error():
+            raise ValueError(self._matcher.get_error())
+        self._mask = allocate_token_bitmask(1, tokenizer.vocab_size)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow."""
+        return bool(self._matcher.is_stopped())
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next, whatever the model thinks."""
+        return list(self._matcher.compute_ff_tokens())
+
+    def choose(self, logits: NDArray[np.float32]) -> int:
+        """The likeliest of the tokens that may come next."""
+        import numpy as np
+        from llguidance.numpy import fill_next_token_bitmask
+
+        fill_next_token_bitmask(self._matcher, self._mask)
+        allowed = np.unpackbits(self._mask.view(np.uint8)[0], bitorder="little")[: len(logits)]
+        return int(np.where(allowed, logits[: len(allowed)], -np.inf).argmax())
+
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Go on after these tokens."""
+        self._matcher.consume_tokens(list(tokens))
+
+
+def guide_tokenizer(description: str, vocabulary: int, end_tokens: Iterable[int]) -> Any:
+    """A tokenizer for :class:`Guide`.
+
+    :param description: the content of ``tokenizer.json``.
+    :param vocabulary: how many tokens the model tells apart, which may be more than there are.
+    """
+    from llguidance import LLTokenizer
+
+    return LLTokenizer(description, n_vocab=vocabulary, eos_token=sorted(end_tokens))
 
 
 def optional_arguments(record: ApiRecord, sentence: str) -> list[Argument]:

@@ -20,9 +20,9 @@ from anyio.from_thread import start_blocking_portal
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.model import CA_FILE
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
-from gorilla_jupyter.model.constrain import call_pattern
+from gorilla_jupyter.model.constrain import NOTHING, call_pattern
 from gorilla_jupyter.model.prompt import Prompt, PromptError, fit
-from gorilla_jupyter.model.writing import NOTHING, Steps, propose
+from gorilla_jupyter.model.writing import Steps, propose
 
 PROMPT_CHARACTERS = 10_000
 """How long a prompt may be: a server does not tell how it counts, and 4,096 tokens hold this."""

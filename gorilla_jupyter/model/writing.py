@@ -19,13 +19,11 @@ from gorilla_jupyter.answer import (
     Request,
 )
 from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.model.constrain import NOTHING
 from gorilla_jupyter.model.embedded import EmbeddedBackend
 from gorilla_jupyter.model.prompt import Prompt, readable
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.verify import check_documented
-
-NOTHING = "none"
-"""What a model writes for its call where no document fits."""
 
 ATTEMPTS = 2
 """How often a model may write a call that no document has."""
@@ -73,13 +71,17 @@ def propose(
 ) -> Iterator[Proposal | Progress | Notice]:
     """What ``writer`` makes of the documents, and after it the embedded model's alternatives.
 
-    A call that no document has is asked for once more, and then replaced by a documented one.
+    Where the embedded model finds that nothing fits, the writer is not asked at all. A call that no
+    document has is asked for once more, and then replaced by a documented one.
 
     :raises ModelFailureError: if the model fails.
     """
-    prompt = Prompt(request.instruction, readable(documents))
-    if not prompt.documents:
+    fitting = list(EmbeddedBackend().propose(request, documents))
+    if not fitting:
         return
+    order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
+    best = sorted(documents, key=lambda found: order.get(found.record.id, len(order)))
+    prompt = Prompt(request.instruction, readable(best))
     for _ in range(ATTEMPTS):
         text = yield from writer.write(prompt)
         written = read(text)
@@ -100,8 +102,7 @@ def propose(
             call = fill_arguments(meant, request.instruction)
             chosen = Proposal(meant, call, _about(meant), score=0.5)
             yield chosen
-    others = [found for found in documents if chosen is None or found.record != chosen.record]
-    yield from EmbeddedBackend().propose(request, others)
+    yield from (other for other in fitting if chosen is None or other.record != chosen.record)
 
 
 def _documented(written: Written, documents: Sequence[Document]) -> Proposal | None:
@@ -126,7 +127,7 @@ def documented_call(record: ApiRecord, text: str) -> str:
 
 def read(text: str) -> Written:
     """Read an answer in Gorilla's form or as a JSON object; what is neither has no call."""
-    fields = _json_fields(text) or _form_fields(text)
+    fields = _json_fields(text) or _form_fields(text) or _function_field(text)
     explanation = "".join(
         " " if unicodedata.category(character) in ("Cc", "Cs") else character
         for character in fields.get("explanation", "")
@@ -158,6 +159,12 @@ def _form_fields(text: str) -> Mapping[str, str]:
         name: content.strip().removesuffix(",")
         for name, content in zip(parts[::2], parts[1::2], strict=True)
     }
+
+
+def _function_field(text: str) -> Mapping[str, str]:
+    """What gorilla-openfunctions-v2 writes."""
+    _, marker, call = text.partition("<<function>>")
+    return {"api_call": call} if marker else {}
 
 
 def _fault(written: Written, meant: ApiRecord | None) -> str:
