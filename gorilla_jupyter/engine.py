@@ -118,6 +118,10 @@ class Gorilla:
         """Compute what is missing for searching by meaning: for when nobody is asking."""
         return self.index.encode()
 
+    def use(self, backend: Backend) -> None:
+        """Have this model answer the requests for its name."""
+        self._backends[backend.name] = backend
+
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
             self._backends[name] = load_backend(name)

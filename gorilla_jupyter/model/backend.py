@@ -41,9 +41,10 @@ class Backend(Protocol):
         ...
 
 
-def load_backend(name: str = DEFAULT_MODEL) -> Backend:
+def load_backend(name: str = DEFAULT_MODEL, *, constrained: bool = True) -> Backend:
     """The model of that name. What it needs is loaded when it is first asked.
 
+    :param constrained: hold what it writes to the documents, and do not only verify it.
     :raises ModelError: for a name that no model has, or that the administrator does not allow.
     """
     allowed = _allowed_models()
@@ -59,15 +60,15 @@ def load_backend(name: str = DEFAULT_MODEL) -> Backend:
     if kind == "openai":
         from gorilla_jupyter.model.openai import OpenAIBackend
 
-        return OpenAIBackend(rest)
+        return OpenAIBackend(rest, constrained=constrained)
     if kind == "hf" and rest:
         from gorilla_jupyter.model.transformers import TransformersBackend
 
-        return TransformersBackend(rest)
+        return TransformersBackend(rest, constrained=constrained)
     if kind == "onnx" and rest:
         from gorilla_jupyter.model.onnx import OnnxBackend
 
-        return OnnxBackend(rest)
+        return OnnxBackend(rest, constrained=constrained)
     raise ModelError(f"There is no model {name!r:.80}. Known: {KNOWN}.")
 
 

@@ -48,10 +48,11 @@ class OpenAIBackend:
     :data:`gorilla_jupyter.model.CA_FILE`.
 
     :param address: ``BASE_URL#MODEL``, such as ``http://localhost:8000/v1#my-model``.
+    :param constrained: ask for structured output, as long as the server knows that.
     :raises ModelError: if that is no such address.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, constrained: bool = True) -> None:
         self.name = f"openai:{address}"
         base, _, self._model = address.partition("#")
         try:
@@ -71,7 +72,7 @@ class OpenAIBackend:
         self._url = url
         self._origin = f"{url.scheme}://{url.netloc.decode()}"
         self._is_here = _is_loopback(url.host)
-        self._structured = True
+        self._structured = constrained
 
     def propose(
         self, request: Request, documents: Sequence[Document]

@@ -83,7 +83,7 @@ def test_it_remembers_what_it_has_read_until_it_forgets(exported: Path) -> None:
 
 def test_it_knows_its_context_and_how_an_answer_ends(exported: Path) -> None:
     decoder = OnnxDecoder(exported)
-    assert (decoder.context, decoder.end_tokens) == (4096, {END})
+    assert (decoder.context, decoder.end_tokens) == (4096, frozenset({END}))
 
 
 def test_it_answers_by_its_name_with_documented_calls(gorilla: Gorilla, exported: Path) -> None:
