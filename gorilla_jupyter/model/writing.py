@@ -71,17 +71,17 @@ def propose(
 ) -> Iterator[Proposal | Progress | Notice]:
     """What ``writer`` makes of the documents, and after it the embedded model's alternatives.
 
-    Where the embedded model finds that nothing fits, the writer is not asked at all. A call that no
-    document has is asked for once more, and then replaced by a documented one.
+    A call that no document has is asked for once more, and then replaced by a documented one. Where
+    there is no document, the writer is not asked.
 
     :raises ModelFailureError: if the model fails.
     """
     fitting = list(EmbeddedBackend().propose(request, documents))
-    if not fitting:
-        return
     order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
     best = sorted(documents, key=lambda found: order.get(found.record.id, len(order)))
     prompt = Prompt(request.instruction, readable(best))
+    if not prompt.documents:
+        return
     for _ in range(ATTEMPTS):
         text = yield from writer.write(prompt)
         written = read(text)
