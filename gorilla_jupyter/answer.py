@@ -172,6 +172,13 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something that a model's answer must say: that the sentence left the machine, for one."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A verified proposal: the call, the cell it becomes, and the checks it went through."""
 

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("text", nargs="+", help="what you want, in a sentence")
     ask.add_argument("--json", action="store_true", help="print the answer as JSON")
     ask.add_argument("-n", "--candidates", type=int, default=3, help="how many answers (3)")
+    ask.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
     ask.set_defaults(run=_ask)
 
     search = commands.add_parser("search", help="search the API documentation")
@@ -111,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+    model = commands.add_parser("model", help="manage models of your own")
+    model_actions = model.add_subparsers(required=True, metavar="ACTION")
+    exporting = model_actions.add_parser("export", help="make a decoder for onnxruntime of a model")
+    exporting.add_argument("source", help="a model's folder, or its id in the hub's cache")
+    exporting.add_argument("folder", type=Path, help="a new folder")
+    exporting.add_argument("--precision", choices=("int8", "fp32", "int4"), default="int8")
+    exporting.set_defaults(run=_model_export)
+
     bench = commands.add_parser("bench", help="measure this machine")
     benchmarks = bench.add_subparsers(required=True, metavar="BENCHMARK")
     latency = benchmarks.add_parser("latency", help="what start-up and questions cost")
@@ -131,6 +140,16 @@ def _parser() -> argparse.ArgumentParser:
     apibench.add_argument("--responses", type=Path, required=True, help="file to write")
     apibench.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
     apibench.set_defaults(run=_bench_apibench)
+    models = benchmarks.add_parser("models", help="what a model of your own costs, and how it does")
+    models.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
+    models.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
+    models.add_argument("--model", required=True, help="who answers, e.g. onnx:FOLDER")
+    models.add_argument("--every", type=int, default=1, help="ask every so many of them (1)")
+    models.add_argument(
+        "--unconstrained", action="store_true", help="do not hold what it writes to the documents"
+    )
+    models.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    models.set_defaults(run=_bench_models)
     refusals = benchmarks.add_parser(
         "refusals", help="how often nothing fits, off topic and otherwise"
     )
@@ -183,7 +202,8 @@ def _ask(options: argparse.Namespace) -> int:
     from gorilla_jupyter.magics.render import answer_text
     from gorilla_jupyter.verify import verify_here
 
-    answer = _gorilla().ask(" ".join(options.text), candidates=options.candidates)
+    text = " ".join(options.text)
+    answer = _gorilla().ask(text, candidates=options.candidates, model=options.model)
     answer = verify_here(answer)
     print(_json(answer.to_json()) if options.json else answer_text(answer, inserted=None))
     return 0
@@ -328,6 +348,21 @@ def _demo(options: argparse.Namespace) -> int:
     return quickstart.run_headless() if options.headless else quickstart.open_in_browser()
 
 
+def _model_export(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.answer import Progress
+    from gorilla_jupyter.model.export import export
+    from gorilla_jupyter.progress_bar import ProgressBar
+
+    with ProgressBar() as bar:
+        for step in export(options.source, options.folder, precision=options.precision):
+            if isinstance(step, Progress):
+                bar.show(step)
+            else:
+                bar.print(str(step))
+    print(f"Exported to {options.folder}: use it as onnx:{options.folder}.")
+    return 0
+
+
 def _bench_latency(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import latency
 
@@ -358,6 +393,20 @@ def _bench_apibench(options: argparse.Namespace) -> int:
     apibench.write_responses(options.responses, responses)
     _print_problems(notices)
     print(apibench.table({options.model: figures}))
+    return 0
+
+
+def _bench_models(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import models
+
+    models.run(
+        options.apis,
+        options.questions,
+        options.results,
+        model=options.model,
+        every=options.every,
+        constrained=not options.unconstrained,
+    )
     return 0
 
 

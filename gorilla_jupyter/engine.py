@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gorilla_jupyter.answer import (
     Answer,
     Candidate,
     CheckStatus,
+    Document,
     Event,
+    Notice,
     Progress,
     Proposal,
     Request,
@@ -21,7 +23,13 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.index.lexical import Entry
 from gorilla_jupyter.index.search import DocumentIndex
-from gorilla_jupyter.model.backend import DEFAULT_MODEL, Backend, load_backend, load_encoder
+from gorilla_jupyter.model.backend import (
+    DEFAULT_MODEL,
+    Backend,
+    ModelFailureError,
+    load_backend,
+    load_encoder,
+)
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.verify import verify
 
@@ -65,8 +73,15 @@ class Gorilla:
         candidates: list[Candidate] = []
         records = [document.record for document in found.documents]
         calls: set[str] = set()
-        for proposal in backend.propose(request, found.documents):
-            candidate = _candidate(proposal, request) if proposal.record in records else None
+        notices = list(found.notices)
+        for step in _steps(backend, request, found.documents):
+            if isinstance(step, Progress):
+                yield step
+                continue
+            if isinstance(step, Notice):
+                notices.append(step.sentence)
+                continue
+            candidate = _candidate(step, request) if step.record in records else None
             if candidate is not None and (call := _plain_form(candidate)) not in calls:
                 calls.add(call)
                 candidates.append(candidate)
@@ -74,16 +89,15 @@ class Gorilla:
             if len(candidates) == request.candidates:
                 break
         watch.lap("choose")
-        notices = found.notices
         if not candidates and found.did_you_mean:
-            notices = (*notices, f"Did you mean: {found.did_you_mean}")
+            notices.append(f"Did you mean: {found.did_you_mean}")
         yield Answer(
             instruction=request.instruction,
             candidates=tuple(candidates),
             nearest=found.documents[:NEAREST],
             model=backend.name,
             timings_ms=watch.laps,
-            notices=notices,
+            notices=tuple(dict.fromkeys(notices)),
         )
 
     def search(self, text: str, *, limit: int = 10, **filters: str | None) -> SearchResult:
@@ -117,10 +131,25 @@ class Gorilla:
         """Compute what is missing for searching by meaning: for when nobody is asking."""
         return self.index.encode()
 
+    def use(self, backend: Backend) -> None:
+        """Have this model answer the requests for its name."""
+        self._backends[backend.name] = backend
+
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
             self._backends[name] = load_backend(name)
         return self._backends[name]
+
+
+def _steps(
+    backend: Backend, request: Request, documents: Sequence[Document]
+) -> Iterator[Proposal | Progress | Notice]:
+    """What the model proposes; where it fails, why, and what the embedded model proposes."""
+    try:
+        yield from backend.propose(request, documents)
+    except ModelFailureError as error:
+        yield Notice(f"{error} The embedded model answered instead.")
+        yield from load_backend().propose(request, documents)
 
 
 def _candidate(proposal: Proposal, request: Request) -> Candidate | None:

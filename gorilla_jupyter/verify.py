@@ -70,8 +70,8 @@ def check_documented(record: ApiRecord, api_call: str) -> Check:
         )
     arguments = {argument.name: argument for argument in record.api_arguments}
     by_position = set(list(arguments)[: len(call.args)])
-    shown = _by_place(record.call)
-    written = _by_place(call)
+    shown = by_place(record.call)
+    written = by_place(call)
     for place, value in written.items():
         if place not in shown and (place not in arguments or place in by_position):
             return failed(
@@ -80,8 +80,8 @@ def check_documented(record: ApiRecord, api_call: str) -> Check:
         if place in shown and _is_same(value, shown[place]):
             continue
         if place in shown and (
-            _unpacks(place, shown[place])
-            or not _may_change(shown[place], arguments.get(str(place)), record)
+            unpacks(place, shown[place])
+            or not may_change(shown[place], arguments.get(str(place)), record)
         ):
             return failed(
                 "documented",
@@ -150,7 +150,8 @@ def _is_within(version: str, requirement: Requirement) -> bool:
         return not requirement.specifier
 
 
-def _by_place(call: ast.Call) -> dict[int | str, ast.expr]:
+def by_place(call: ast.Call) -> dict[int | str, ast.expr]:
+    """The values of a call by their position or keyword; of what is unpacked by ``**``."""
     places: dict[int | str, ast.expr] = dict(enumerate(call.args))
     for word in call.keywords:
         place = word.arg or "**"
@@ -160,7 +161,8 @@ def _by_place(call: ast.Call) -> dict[int | str, ast.expr]:
     return places
 
 
-def _unpacks(place: int | str, shown: ast.expr) -> bool:
+def unpacks(place: int | str, shown: ast.expr) -> bool:
+    """Whether the value there is one of ``*`` or ``**``."""
     return isinstance(shown, ast.Starred) or str(place).startswith("**")
 
 
@@ -168,7 +170,8 @@ def _is_same(value: ast.expr, shown: ast.expr) -> bool:
     return ast.dump(value) == ast.dump(shown)
 
 
-def _may_change(shown: ast.expr, argument: Argument | None, record: ApiRecord) -> bool:
+def may_change(shown: ast.expr, argument: Argument | None, record: ApiRecord) -> bool:
+    """Whether the document lets a plain value stand where it shows ``shown``."""
     # A bare name stands for something of the reader's. Everything else says which API it is, unless
     # the document gives its argument a default of its own.
     if _names_the_api(shown, record):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gorilla_jupyter.model import ALLOWED_MODELS, CA_FILE
+
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 
@@ -19,6 +21,9 @@ def gorilla_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GORILLA_HOME", str(home))
     for name in ("JPY_PARENT_PID", "GORILLA_TOKEN", "JUPYTERHUB_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    for name in (ALLOWED_MODELS, CA_FILE):  # which a server under test sets
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     return home
 
 

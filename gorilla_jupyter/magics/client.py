@@ -151,6 +151,9 @@ class Client:
     def stream(self, request: Request) -> Iterator[Event]:
         """The events of the answer; a server that fails is replaced by the local engine.
 
+        Then the embedded model answers, whatever was asked for: another one would be loaded by
+        every kernel for itself, or asked without the server's key.
+
         :raises ServerRefusalError: if the server has a reason not to answer.
         """
         if self.server is None:
@@ -160,7 +163,7 @@ class Client:
             yield from self.server.stream(request)
         except ServerGoneError as error:
             notice = f"{error} This kernel answered itself."
-            for event in self.gorilla.stream(request):
+            for event in self.gorilla.stream(replace(request, model=None)):
                 if isinstance(event, Answer):
                     event = replace(event, notices=(notice, *event.notices))
                 yield event

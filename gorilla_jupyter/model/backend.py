@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from gorilla_jupyter.answer import Document, Proposal, Request
+from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.index.vectors import Encoder
+from gorilla_jupyter.model import ALLOWED_MODELS
 
 DEFAULT_MODEL = "embedded"
+
+KNOWN = f"{DEFAULT_MODEL}, openai:BASE_URL#MODEL, hf:ID-OR-FOLDER, onnx:FOLDER"
 
 
 class ModelError(Exception):
     """A model that cannot be had; the message says what can."""
+
+
+class ModelFailureError(ModelError):
+    """A model that failed at one request, for which the embedded one can stand in."""
 
 
 class Backend(Protocol):
@@ -20,24 +29,48 @@ class Backend(Protocol):
 
     name: str
 
-    def propose(self, request: Request, documents: Sequence[Document]) -> Iterable[Proposal]:
+    def propose(
+        self, request: Request, documents: Sequence[Document]
+    ) -> Iterable[Proposal | Progress | Notice]:
         """Proposals, best first; none where no document fits the request.
 
+        Between them comes how far the model is, and what its answer must say.
+
         :param documents: what the index found, best first. A proposal is made from one of these.
+        :raises ModelFailureError: if the model fails at this request.
         """
         ...
 
 
-def load_backend(name: str = DEFAULT_MODEL) -> Backend:
-    """The model of that name.
+def load_backend(name: str = DEFAULT_MODEL, *, constrained: bool = True) -> Backend:
+    """The model of that name. What it needs is loaded when it is first asked.
 
-    :raises ModelError: for a name that no model has.
+    :param constrained: hold what it writes to the documents, and do not only verify it.
+    :raises ModelError: for a name that no model has, or that the administrator does not allow.
     """
+    allowed = _allowed_models()
+    if allowed is not None and name not in allowed:
+        raise ModelError(
+            f"The model {name!r:.80} is not allowed here. Allowed: {', '.join(allowed)}."
+        )
+    kind, _, rest = name.partition(":")
     if name == DEFAULT_MODEL:
         from gorilla_jupyter.model.embedded import EmbeddedBackend
 
         return EmbeddedBackend()
-    raise ModelError(f"There is no model {name!r:.80}. Known: {DEFAULT_MODEL}.")
+    if kind == "openai":
+        from gorilla_jupyter.model.openai import OpenAIBackend
+
+        return OpenAIBackend(rest, constrained=constrained)
+    if kind == "hf" and rest:
+        from gorilla_jupyter.model.transformers import TransformersBackend
+
+        return TransformersBackend(rest, constrained=constrained)
+    if kind == "onnx" and rest:
+        from gorilla_jupyter.model.onnx import OnnxBackend
+
+        return OnnxBackend(rest, constrained=constrained)
+    raise ModelError(f"There is no model {name!r:.80}. Known: {KNOWN}.")
 
 
 def load_encoder() -> Encoder:
@@ -48,3 +81,16 @@ def load_encoder() -> Encoder:
     from gorilla_jupyter.model import encoder
 
     return encoder.Encoder()
+
+
+def _allowed_models() -> list[str] | None:
+    listed = os.environ.get(ALLOWED_MODELS)
+    if listed is None:
+        return None
+    try:
+        allowed = json.loads(listed)
+    except ValueError:
+        allowed = None
+    if not isinstance(allowed, list):
+        raise ModelError(f"The environment variable {ALLOWED_MODELS} must hold a JSON list.")
+    return [DEFAULT_MODEL, *(str(name) for name in allowed if name != DEFAULT_MODEL)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Integer, List, Unicode
 
+from gorilla_jupyter.model import ALLOWED_MODELS, CA_FILE
 from gorilla_jupyter.server import routes
 from gorilla_jupyter.server.supervisor import Supervisor
 
@@ -19,6 +23,11 @@ class GorillaExtension(ExtensionApp):
     )
     allowed_models = List(
         Unicode(), help="Further models that requests may name; 'model' always may be."
+    ).tag(config=True)
+    ca_file = Unicode(
+        "",
+        help="The certificates, as a file of PEM blocks, that model servers are trusted by; empty "
+        "for the usual ones.",
     ).tag(config=True)
     index_folder = Unicode(
         "",
@@ -56,6 +65,10 @@ class GorillaExtension(ExtensionApp):
     ).tag(config=True)
 
     def initialize_settings(self) -> None:
+        # The worker and the kernels inherit what is laid down here.
+        os.environ[ALLOWED_MODELS] = json.dumps(self.models())
+        if self.ca_file:
+            os.environ[CA_FILE] = self.ca_file
         options = ["--model", self.model]
         for option, folder in (
             ("--index-folder", self.index_folder),

@@ -158,3 +158,12 @@ def test_a_status_that_is_none_means_that_the_server_is_gone(body: str) -> None:
 def test_redirects_are_not_followed(indexed_home: Path) -> None:
     with replying(302, "") as url, pytest.raises(ServerRefusalError, match="302"):
         answer_of(Client(url))
+
+
+def test_a_kernel_that_answers_itself_asks_no_other_model_than_the_embedded(
+    indexed_home: Path,
+) -> None:
+    request = Request("load a TTS model", model="openai:http://127.0.0.1:9/v1#tiny")
+    *_, answer = Client(free_address()).stream(request)
+    assert isinstance(answer, Answer)
+    assert answer.model == "embedded"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +11,7 @@ import psutil
 import pytest
 from jupyter_server.serverapp import ServerApp
 
+from gorilla_jupyter.model import ALLOWED_MODELS, CA_FILE
 from gorilla_jupyter.server.extension import GorillaExtension
 from tests.server.conftest import Client
 
@@ -31,6 +34,7 @@ def test_every_setting_has_a_help(extension: GorillaExtension) -> None:
     own = extension.class_own_traits(config=True)
     assert set(own) == {
         "allowed_models",
+        "ca_file",
         "catalog_folder",
         "idle_seconds",
         "index_folder",
@@ -47,6 +51,17 @@ def test_every_setting_has_a_help(extension: GorillaExtension) -> None:
 @pytest.mark.parametrize("gorilla_config", [{"model": "embedded", "allowed_models": ["b", "a"]}])
 def test_the_model_is_always_allowed(extension: GorillaExtension) -> None:
     assert extension.models() == ["embedded", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "gorilla_config",
+    [{"model": "openai:http://a/v1#b", "allowed_models": ["embedded"], "ca_file": "/certificates"}],
+)
+def test_its_worker_and_its_kernels_inherit_what_is_laid_down_for_models(
+    extension: GorillaExtension,
+) -> None:
+    assert json.loads(os.environ[ALLOWED_MODELS]) == ["openai:http://a/v1#b", "embedded"]
+    assert os.environ[CA_FILE] == "/certificates"
 
 
 class TestFolders:

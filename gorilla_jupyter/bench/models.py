@@ -1,0 +1,132 @@
+"""What each model costs and how well it answers, on the same questions and documents."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
+from gorilla_jupyter.bench import apibench
+from gorilla_jupyter.bench.functionality import Documentation
+from gorilla_jupyter.bench.results import BenchmarkError, write_results
+from gorilla_jupyter.model.backend import load_backend
+from gorilla_jupyter.model.prompt import Prompt
+from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propose, read
+
+FILE = "models.json"
+
+
+@dataclass
+class WatchedWriter:
+    """A model, and what it does: how long it takes, and what it writes.
+
+    :ivar loading: seconds from the first request until the model began to read it.
+    :ivar first_token: seconds until it began to write, of each text.
+    :ivar speeds: tokens a second while it wrote; for a server, whose tokens nobody sees, none.
+    :ivar undocumented: how many of the texts held no call of the documents, and did not decline.
+    """
+
+    writer: Writer
+    loading: float = 0.0
+    first_token: list[float] = field(default_factory=list)
+    speeds: list[float] = field(default_factory=list)
+    undocumented: int = 0
+
+    def __post_init__(self) -> None:
+        self.name = self.writer.name
+
+    def propose(
+        self, request: Request, documents: Sequence[Document]
+    ) -> Iterator[Proposal | Progress | Notice]:
+        """See :class:`gorilla_jupyter.model.backend.Backend`."""
+        yield from propose(self, request, documents)
+
+    def write(self, prompt: Prompt) -> Steps:
+        """See :class:`gorilla_jupyter.model.writing.Writer`."""
+        steps = self.writer.write(prompt)
+        began = time.perf_counter()
+        writing: list[tuple[float, int]] = []
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as finished:
+                text: str = finished.value
+                break
+            now = time.perf_counter()
+            if isinstance(step, Progress) and step.message.endswith(" reads") and step.done == 0:
+                self.loading = self.loading or now - began
+                began = now
+            if isinstance(step, Progress) and step.message.endswith(" writes") and step.done:
+                writing.append((now, step.done))
+            yield step
+        if writing:
+            self.first_token.append(writing[0][0] - began)
+        if len(writing) > 1 and not self.name.startswith("openai:"):
+            (start, few), *_, (end, many) = writing
+            self.speeds.append((many - few) / (end - start))
+        written = read(text)
+        if not written.declines and not any(
+            documented_call(document.record, written.api_call) for document in prompt.documents
+        ):
+            self.undocumented += 1
+        return text
+
+
+def run(
+    apis: Path, questions: Path, results: Path, *, model: str, every: int, constrained: bool
+) -> None:
+    """Ask one model every so many of the questions, print the figures, and add them to a file.
+
+    :raises BenchmarkError: if a file cannot be used, or the model does not write.
+    :raises CatalogError: if there is no API record in ``apis``.
+    :raises ModelError: if there is no such model.
+    """
+    backend = load_backend(model, constrained=constrained)
+    if not hasattr(backend, "write"):
+        raise BenchmarkError(f"The model {model} writes nothing: see 'bench apibench'.")
+    watched = WatchedWriter(backend)  # type: ignore[arg-type]
+    documentation = Documentation(apibench.read_apis(apis))
+    asked = dict(list(apibench.read_questions(questions).items())[::every])
+    with apibench.engine_of(apis, model=model) as (gorilla, _):
+        gorilla.use(watched)
+        texts = {
+            number: apibench.answer(gorilla, question["instruction"]).text
+            for number, question in asked.items()
+        }
+    figures = {
+        **apibench.scores(documentation, asked, texts),
+        "texts written": len(watched.first_token),
+        "undocumented": watched.undocumented,
+        "load s": watched.loading,
+        "first token s": _median(watched.first_token),
+        "tokens a second": _median(watched.speeds),
+        "memory MiB": psutil.Process().memory_info().rss / 2**20,
+    }
+    name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"
+    print(f"{name}, on {questions.stem}:")
+    for title, figure in figures.items():
+        print(f"  {title:18}{'-' if figure is None else f'{figure:10.3f}'}")
+    path = results / FILE
+    known = json.loads(path.read_text())["models"] if path.is_file() else {}
+    measured: dict[str, object] = {
+        title: None if figure is None else round(figure, 3) for title, figure in figures.items()
+    }
+    measured["questions"] = questions.stem
+    write_results(path, "jupyter gorilla bench models", {"models": {**known, name: measured}})
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _public_name(model: str) -> str:
+    """The model's name without where it lies on this machine."""
+    kind, _, rest = model.partition(":")
+    rest = rest.rpartition("#")[2] if kind == "openai" else rest
+    return f"{kind}:{'+'.join(Path(part).name for part in rest.split('+'))}"

@@ -1,0 +1,175 @@
+"""A model of the Hugging Face hub or of a folder, in torch."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gorilla_jupyter.answer import Progress
+from gorilla_jupyter.model.backend import ModelError, ModelFailureError
+from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend, model_form
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STEPS = 3
+
+
+class TransformersBackend(LocalBackend):
+    """Writes with a model in torch, on the GPU where there is one.
+
+    Only safetensors are read, and no code that comes with the model is run. Nothing is downloaded:
+    a model of the hub must be in its cache.
+
+    :param source: a model's id or folder, and after a ``+`` that of a LoRA adapter.
+    """
+
+    def __init__(self, source: str, *, constrained: bool = True) -> None:
+        super().__init__(f"hf:{source}", constrained=constrained)
+        self._base, _, self._adapter = source.partition("+")
+        if Path(source).is_dir():
+            self._base, self._adapter = source, ""
+
+    def load(self) -> Generator[Progress, None, LoadedModel]:
+        """See :class:`LocalBackend`."""
+        yield Progress(f"{self.name}: torch is loaded", 0, STEPS)
+        try:
+            import llguidance  # noqa: F401
+            import torch
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise ModelError(
+                f"{self.name} needs {error.name}: pip install 'gorilla-jupyter[torch]'."
+            ) from error
+        yield Progress(f"{self.name}: the tokenizer is loaded", 1, STEPS)
+        with self._telling():
+            tokenizer = AutoTokenizer.from_pretrained(
+                self._base, trust_remote_code=False, local_files_only=True
+            )
+        form = model_form(self._base, tokenizer.chat_template, tokenizer.special_tokens_map)
+        yield Progress(f"{self.name}: the weights are loaded", 2, STEPS)
+        with self._telling():
+            network = self._network(*_device_and_dtype(torch))
+        end_tokens = _end_tokens(network, tokenizer)
+        return LoadedModel(TorchDecoder(network, end_tokens), tokenizer.backend_tokenizer, form)
+
+    def _network(self, device: str, dtype: Any) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        network = AutoModelForCausalLM.from_pretrained(
+            self._base,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        if self._adapter:
+            network = _with_adapter(network, self._adapter)
+        return network.to(device).eval()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            with failing_for_memory():
+                yield
+        except ModelError:
+            raise
+        except Exception as error:  # a broken file or setting makes transformers raise anything
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"{self.name} cannot be loaded ({reason:.300}). "
+                "It must be a folder, or in the hub's cache, with its weights as safetensors."
+            ) from error
+
+
+class TorchDecoder:
+    """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+
+    def __init__(self, network: Any, end_tokens: frozenset[int]) -> None:
+        self.end_tokens = end_tokens
+        self.context = int(getattr(network.config, "max_position_embeddings", 2048))
+        self._network = network
+        names = inspect.signature(network.forward).parameters
+        # Which it is depends on the version of transformers.
+        self._cache_name = "cache" if "cache" in names else "past_key_values"
+        self._options = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
+        self.forget()
+
+    def forget(self) -> None:
+        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        from transformers import DynamicCache
+
+        self._cache = DynamicCache(config=self._network.config)
+
+    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        import torch
+
+        with failing_for_memory(), torch.inference_mode():
+            read = self._network(
+                input_ids=torch.tensor([tokens], device=self._network.device),
+                use_cache=True,
+                **{self._cache_name: self._cache},
+                **self._options,
+            )
+            logits: NDArray[np.float32] = read.logits[0, -1].float().cpu().numpy()
+        return logits
+
+
+@contextmanager
+def failing_for_memory() -> Iterator[None]:
+    """Has memory that does not suffice fail the request, and not the process.
+
+    :raises ModelFailureError: then.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        said = str(error)
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        said = str(error)
+    else:
+        return
+    # The error is gone here, and with it what its frames held.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise ModelFailureError(f"There is not enough memory for this model ({said:.120}).")
+
+
+def _device_and_dtype(torch: Any) -> tuple[str, Any]:
+    if torch.cuda.is_available():
+        return "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if torch.backends.mps.is_available():
+        return "mps", torch.float16
+    return "cpu", torch.float32
+
+
+def _with_adapter(network: Any, adapter: str) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError("An adapter needs peft: pip install 'gorilla-jupyter[torch]'.") from error
+    folder = adapter
+    if not Path(adapter).is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = snapshot_download(adapter, local_files_only=True)
+    if not (Path(folder) / "adapter_model.safetensors").is_file():
+        raise ModelError(f"The adapter {adapter} holds no adapter_model.safetensors.")
+    return PeftModel.from_pretrained(network, folder).merge_and_unload()
+
+
+def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
+    end = network.generation_config.eos_token_id
+    listed = end if isinstance(end, list) else [end]
+    return frozenset(token for token in (*listed, tokenizer.eos_token_id) if isinstance(token, int))

@@ -1,0 +1,185 @@
+"""From what a model writes to proposals: read, held to the documents, asked for once more."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import unicodedata
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gorilla_jupyter.answer import (
+    CheckStatus,
+    Document,
+    Notice,
+    Progress,
+    Proposal,
+    Request,
+)
+from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.model.constrain import NOTHING
+from gorilla_jupyter.model.embedded import EmbeddedBackend
+from gorilla_jupyter.model.prompt import Prompt, readable
+from gorilla_jupyter.record import ApiRecord, parse_call
+from gorilla_jupyter.verify import check_documented
+
+ATTEMPTS = 2
+"""How often a model may write a call that no document has."""
+
+EXPLANATION_CHARACTERS = 500
+WRITTEN_CHARACTERS = 2000
+"""How much of what a model wrote is shown to it again."""
+
+Steps = Generator[Progress | Notice, None, str]
+
+_FIELD = re.compile(r"<<<(\w+)>>>\s*:")
+
+
+class Writer(Protocol):
+    """A model that writes text.
+
+    :ivar name: as the person called it.
+    """
+
+    name: str
+
+    def write(self, prompt: Prompt) -> Steps:
+        """Write the answer to ``prompt``, telling how far it is.
+
+        :raises ModelFailureError: if it cannot.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote: the call and why; both "" where it wrote neither."""
+
+    api_call: str = ""
+    explanation: str = ""
+
+    @property
+    def declines(self) -> bool:
+        """Whether it says that no document fits."""
+        return self.api_call.strip("'\". ").lower() == NOTHING
+
+
+def propose(
+    writer: Writer, request: Request, documents: Sequence[Document]
+) -> Iterator[Proposal | Progress | Notice]:
+    """What ``writer`` makes of the documents, and after it the embedded model's alternatives.
+
+    A call that no document has is asked for once more, and then replaced by a documented one. Where
+    there is no document, the writer is not asked.
+
+    :raises ModelFailureError: if the model fails.
+    """
+    fitting = list(EmbeddedBackend().propose(request, documents))
+    order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
+    best = sorted(documents, key=lambda found: order.get(found.record.id, len(order)))
+    prompt = Prompt(request.instruction, readable(best))
+    if not prompt.documents:
+        return
+    for _ in range(ATTEMPTS):
+        text = yield from writer.write(prompt)
+        written = read(text)
+        if written.declines:
+            return
+        chosen = _documented(written, prompt.documents)
+        if chosen is not None:
+            yield chosen
+            break
+        meant = _meant(text, prompt.documents)
+        prompt = replace(prompt, written=text[:WRITTEN_CHARACTERS], fault=_fault(written, meant))
+    else:
+        wrote = f"{writer.name} wrote {ATTEMPTS} times a call that no document has"
+        if meant is None:
+            yield Notice(f"{wrote}; the embedded model chose instead.")
+        else:
+            yield Notice(f"{wrote}; the documented call of {meant.api_name} stands in its place.")
+            call = fill_arguments(meant, request.instruction)
+            chosen = Proposal(meant, call, _about(meant), score=0.5)
+            yield chosen
+    yield from (other for other in fitting if chosen is None or other.record != chosen.record)
+
+
+def _documented(written: Written, documents: Sequence[Document]) -> Proposal | None:
+    for document in documents:
+        if call := documented_call(document.record, written.api_call):
+            explanation = written.explanation or _about(document.record)
+            return Proposal(document.record, call, explanation, score=1.0)
+    return None
+
+
+def documented_call(record: ApiRecord, text: str) -> str:
+    """``text`` as a call of the record, without what stands around it; "" if it is none."""
+    call = parse_call(text)
+    if call is None or record.call is None:
+        return ""
+    if ast.dump(call) == ast.dump(record.call):
+        return record.api_call
+    plain = ast.unparse(call)
+    passed = check_documented(record, plain).status is CheckStatus.PASSED
+    return plain if passed else ""
+
+
+def read(text: str) -> Written:
+    """Read an answer in Gorilla's form or as a JSON object; what is neither has no call."""
+    fields = _json_fields(text) or _form_fields(text) or _function_field(text)
+    explanation = "".join(
+        " " if unicodedata.category(character) in ("Cc", "Cs") else character
+        for character in fields.get("explanation", "")
+    )
+    return Written(
+        fields.get("api_call", "").strip().strip("`").strip(),
+        " ".join(explanation.split())[:EXPLANATION_CHARACTERS],
+    )
+
+
+def _json_fields(text: str) -> Mapping[str, str]:
+    found = re.search(r"\{.*\}", text, re.DOTALL)
+    try:
+        value = json.loads(found.group()) if found else None
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return {name: content or NOTHING for name, content in value.items() if _is_text(content)}
+
+
+def _is_text(content: object) -> bool:
+    return content is None or isinstance(content, str)
+
+
+def _form_fields(text: str) -> Mapping[str, str]:
+    _, *parts = _FIELD.split(text)
+    return {
+        name: content.strip().removesuffix(",")
+        for name, content in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def _function_field(text: str) -> Mapping[str, str]:
+    """What gorilla-openfunctions-v2 writes."""
+    _, marker, call = text.partition("<<function>>")
+    return {"api_call": call} if marker else {}
+
+
+def _fault(written: Written, meant: ApiRecord | None) -> str:
+    if not written.api_call or meant is None:
+        return "That has no api_call of the documentation above."
+    return check_documented(meant, written.api_call).sentence
+
+
+def _meant(text: str, documents: Sequence[Document]) -> ApiRecord | None:
+    """The record that the text speaks of, if it does."""
+    records = [found.record for found in documents]
+    named = (record for record in records if record.api_name in text)
+    called = (record for record in records if f"{record.callee}(" in text)
+    return next(named, None) or next(called, None)
+
+
+def _about(record: ApiRecord) -> str:
+    return record.description or record.functionality

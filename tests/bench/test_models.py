@@ -1,0 +1,67 @@
+"""The benchmark of models, on a model server that gives prepared replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gorilla_jupyter.bench import models
+from gorilla_jupyter.bench.results import BenchmarkError
+from tests.model.conftest import CHOIR, VOICE, ModelServer, form, serve, streams
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    yield from serve("http")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Two APIs, and three questions about them."""
+    apis, questions = tmp_path / "apis.jsonl", tmp_path / "few.jsonl"
+    records = [record.to_json() for record in (VOICE, CHOIR)]
+    apis.write_text("".join(json.dumps(record) + "\n" for record in records))
+    asked = [
+        {
+            "question_id": number,
+            "instruction": "German text to speech",
+            "domain": VOICE.domain,
+            "api_call": VOICE.api_call,
+        }
+        for number in range(3)
+    ]
+    questions.write_text("".join(json.dumps(question) + "\n" for question in asked))
+    return apis, questions
+
+
+def measure(
+    files: tuple[Path, Path], folder: Path, model: str, *, constrained: bool = True
+) -> None:
+    models.run(*files, folder, model=model, every=2, constrained=constrained)
+
+
+def test_figures_are_told_and_kept_beside_those_of_other_models(
+    model_server: ModelServer, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model_server.replies[:] = [streams(form(VOICE.api_call))]
+    measure(files, tmp_path / "results", model_server.model)
+    model_server.replies[:] = [streams(form("reboot()")), streams(form(VOICE.api_call))]
+    measure(files, tmp_path / "results", model_server.model, constrained=False)
+    kept = json.loads((tmp_path / "results" / "models.json").read_text())["models"]
+    first, second = kept["openai:tiny"], kept["openai:tiny, not constrained"]
+    assert (first["responses"], first["functionality"], first["hallucination"]) == (2, 1, 0)
+    assert (first["texts written"], first["undocumented"]) == (2, 0)
+    assert (second["texts written"], second["undocumented"]) == (3, 1)
+    assert first["questions"] == "few"
+
+
+def test_no_figure_names_a_path_of_this_machine() -> None:
+    assert models._public_name("hf:/home/me/base+/home/me/adapter") == "hf:base+adapter"
+
+
+def test_a_model_that_does_not_write_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="writes nothing"):
+        measure(files, tmp_path, "embedded")

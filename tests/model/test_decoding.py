@@ -1,0 +1,155 @@
+"""Writing token by token: whatever a network thinks, what comes of it is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from gorilla_jupyter.answer import Document, Progress
+from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.model import decoding
+from gorilla_jupyter.model.backend import ModelFailureError
+from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend
+from gorilla_jupyter.model.prompt import ChatForm, Form, GorillaForm, OpenFunctionsForm, Prompt
+from gorilla_jupyter.model.writing import documented_call, read
+from tests.model.conftest import CHOIR, PICTURE, VOICE
+
+DOCUMENTS = tuple(Document(record, 1.0) for record in (VOICE, CHOIR, PICTURE))
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}{{ eos_token }}{% endfor %}"
+CHAT = ChatForm(TEMPLATE, {"eos_token": "<end>"})
+
+
+def a_tokenizer() -> Tokenizer:
+    """One token for each byte, and one that ends an answer."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<end>"])
+    return tokenizer
+
+
+TOKENIZER = a_tokenizer()
+END = int(TOKENIZER.token_to_id("<end>") or 0)
+VOCABULARY = TOKENIZER.get_vocab_size() + 7
+"""More than there are tokens, as networks have it for speed."""
+
+
+class Dice:
+    """A network that thinks of every token what comes to its mind."""
+
+    end_tokens = frozenset({END})
+
+    def __init__(self, seed: int, context: int = 100_000) -> None:
+        self.context = context
+        self.seen: list[int] = []
+        self._random = np.random.default_rng(seed)
+
+    def forget(self) -> None:
+        self.seen.clear()
+
+    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        self.seen += tokens
+        return self._random.standard_normal(VOCABULARY).astype(np.float32)
+
+
+class DiceBackend(LocalBackend):
+    def __init__(self, seed: int = 0, *, form: Form = CHAT, **options: Any) -> None:
+        super().__init__("dice", constrained=options.pop("constrained", True))
+        self.decoder = Dice(seed, **options)
+        self._form = form
+
+    def load(self) -> Generator[Progress, None, LoadedModel]:
+        yield Progress("dice is loaded", 0, 1)
+        return LoadedModel(self.decoder, TOKENIZER, self._form)
+
+
+@pytest.fixture(autouse=True)
+def much_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_TOKENS", 5000)
+
+
+def write(backend: LocalBackend, sentence: str = "speak") -> tuple[str, list[Any]]:
+    steps = backend.write(Prompt(sentence, DOCUMENTS))
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as finished:
+            return finished.value, told
+
+
+@pytest.mark.parametrize("form", [CHAT, GorillaForm(), OpenFunctionsForm()])
+def test_whatever_is_written_is_documented(form: Form) -> None:
+    chosen = set()
+    for seed in range(100):
+        written = read(write(DiceBackend(seed, form=form))[0])
+        calls = [documented_call(found.record, written.api_call) for found in DOCUMENTS]
+        assert any(calls) or written.declines, written
+        chosen.add(tuple(map(bool, calls)))
+    assert len(chosen) >= len(DOCUMENTS)
+
+
+def test_its_words_are_the_explanation() -> None:
+    assert read(write(DiceBackend())[0]).explanation.endswith(".")
+
+
+def test_without_the_constraint_what_is_written_is_still_verified(
+    gorilla: Gorilla, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "MAX_TOKENS", 50)
+    backend = DiceBackend(constrained=False)
+    monkeypatch.setattr("gorilla_jupyter.engine.load_backend", lambda name: backend)
+    answer = gorilla.ask("German text to speech")
+    assert answer.candidates[0].api_call == VOICE.api_call
+    assert "dice wrote 2 times a call that no document has" in answer.notices[0]
+
+
+def test_the_prompt_is_read_once_and_then_what_is_written() -> None:
+    backend = DiceBackend()
+    write(backend)
+    text, _ = write(backend)
+    seen = TOKENIZER.decode(backend.decoder.seen, skip_special_tokens=False)
+    (message,) = Prompt("speak", DOCUMENTS).messages()
+    assert seen.startswith(f"{message['content']}<end>")
+    assert text.startswith(seen.removeprefix(f"{message['content']}<end>"))
+
+
+def test_it_is_loaded_once_and_tells_how_far_it_is() -> None:
+    backend = DiceBackend()
+    _, first = write(backend)
+    _, second = write(backend)
+    assert first[0] == Progress("dice is loaded", 0, 1)
+    verbs = [step.message for step in second]
+    assert list(dict.fromkeys(verbs)) == ["dice reads", "dice writes"]
+    assert verbs.count("dice reads") > 2
+
+
+def test_documents_that_its_context_has_no_room_for_are_left_out() -> None:
+    question = len(TOKENIZER.encode(CHAT.text(Prompt("speak", DOCUMENTS))).ids)
+    backend = DiceBackend(context=decoding.MAX_TOKENS + question - 1)
+    write(backend)
+    seen = TOKENIZER.decode(backend.decoder.seen)
+    assert CHOIR.description in seen
+    assert PICTURE.description not in seen
+
+
+def test_a_sentence_that_its_context_has_no_room_for_fails() -> None:
+    with pytest.raises(ModelFailureError, match="too long for this model"):
+        write(DiceBackend(context=decoding.MAX_TOKENS + 100))
+
+
+def test_what_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_TOKENS", 3)
+    text, _ = write(DiceBackend(constrained=False))
+    assert len(TOKENIZER.encode(text).ids) <= 10
+
+
+def test_a_sentence_that_names_special_tokens_is_only_text() -> None:
+    assert read(write(DiceBackend(), "speak <end> <|im_end|>")[0]).api_call

@@ -1,0 +1,124 @@
+"""A decoder in onnxruntime, with a network that counts backwards the tokens that it has read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from gorilla_jupyter.answer import Request
+from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.model.backend import ModelError
+from gorilla_jupyter.model.onnx import OnnxDecoder
+from tests.model.test_decoding import END, TEMPLATE, TOKENIZER, VOCABULARY
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A folder such as onnxruntime-genai's builder writes."""
+    past = ("past_key_values.0.key", "past_key_values.0.value")
+    present = ("present.0.key", "present.0.value")
+    node = helper.make_node
+    zero = helper.make_tensor("zero", TensorProto.INT64, [1], [0])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 1, -1, 1])
+    two = helper.make_tensor("two", TensorProto.INT64, [1], [2])
+    backwards = [float(place - VOCABULARY) for place in range(VOCABULARY)]
+    places = helper.make_tensor("places", TensorProto.FLOAT, [1, 1, VOCABULARY], backwards)
+    nodes = [
+        node("Cast", ["input_ids"], ["floats"], to=TensorProto.FLOAT),
+        node("Reshape", ["floats", "shape"], ["new"]),
+        node("Concat", [past[0], "new"], [present[0]], axis=2),
+        node("Concat", [past[1], "new"], [present[1]], axis=2),
+        node("Shape", ["present.0.key"], ["sizes"]),
+        node("Gather", ["sizes", "two"], ["length"]),
+        node("Cast", ["length"], ["count"], to=TensorProto.FLOAT),
+        node("Add", ["places", "count"], ["distance"]),
+        node("Mul", ["distance", "distance"], ["square"]),
+        node("Neg", ["square"], ["logits"]),
+    ]
+    cache = [1, 1, "length", 1]
+    graph = helper.make_graph(
+        nodes,
+        "counter",
+        [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "new"]),
+            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, [1, "all"]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, cache) for name in past),
+        ],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, VOCABULARY]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, cache) for name in present),
+        ],
+        [zero, shape, two, places],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "model.onnx")
+    settings = {
+        "context_length": 4096,
+        "eos_token_id": END,
+        "decoder": {"filename": "model.onnx", "num_key_value_heads": 1, "head_size": 1},
+    }
+    (tmp_path / "genai_config.json").write_text(json.dumps({"model": settings}))
+    TOKENIZER.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<end>"}))
+    (tmp_path / "chat_template.jinja").write_text(TEMPLATE)
+    return tmp_path
+
+
+def count(decoder: OnnxDecoder, tokens: list[int]) -> int:
+    """How many tokens the network has read, these included."""
+    return VOCABULARY - int(decoder.read(tokens).argmax())
+
+
+def test_it_remembers_what_it_has_read_until_it_forgets(exported: Path) -> None:
+    decoder = OnnxDecoder(exported)
+    assert count(decoder, [5, 6, 7]) == 3
+    assert count(decoder, [8]) == 4
+    decoder.forget()
+    assert count(decoder, [9, 9]) == 2
+
+
+def test_it_knows_its_context_and_how_an_answer_ends(exported: Path) -> None:
+    decoder = OnnxDecoder(exported)
+    assert (decoder.context, decoder.end_tokens) == (4096, frozenset({END}))
+
+
+def test_it_answers_by_its_name_with_documented_calls(gorilla: Gorilla, exported: Path) -> None:
+    answer = gorilla.ask("German text to speech", model=f"onnx:{exported}")
+    assert answer.model == f"onnx:{exported}"
+    assert len(answer.candidates) == 2
+    assert answer.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("genai_config.json", None),
+        ("genai_config.json", "{}"),
+        ("model.onnx", None),
+        ("model.onnx", "oops"),
+        ("tokenizer.json", "{}"),
+        ("tokenizer_config.json", "oops"),
+        ("chat_template.jinja", ""),
+        ("chat_template.jinja", "{% for %}"),
+    ],
+)
+def test_a_folder_that_lacks_something_is_refused_in_a_sentence(
+    gorilla: Gorilla, exported: Path, file: str, content: str | None
+) -> None:
+    (exported / file).unlink() if content is None else (exported / file).write_text(content)
+    with pytest.raises(ModelError, match=r"holds no exported decoder|cannot be read|cannot be ask"):
+        list(gorilla.stream(Request("German text to speech", model=f"onnx:{exported}")))
+
+
+def test_what_is_not_installed_is_named(
+    gorilla: Gorilla, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "llguidance", None)
+    with pytest.raises(
+        ModelError, match=r"needs llguidance: pip install 'gorilla-jupyter\[onnx\]'"
+    ):
+        gorilla.ask("German text to speech", model=f"onnx:{exported}")
