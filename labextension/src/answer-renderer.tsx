@@ -141,7 +141,7 @@ function AnswerView({
       {answer.candidates.length === 0 && (
         <>
           <p>{trans.__('No documented API fits this sentence. The nearest documents:')}</p>
-          <ul className="jp-Gorilla-nearest">
+          <ul>
             {answer.nearest.map(found => (
               <li key={found.id}>
                 <button className="jp-Gorilla-link" onClick={() => services.showDocument(found)}>

@@ -86,7 +86,12 @@ const plugin: JupyterFrontEndPlugin<IInserter> = {
       trans,
       rendermime,
       insert: code => inserter.insert(code),
-      cell: async id => (await client.record(id)).code,
+      cell: async ({ code, id, record }) => {
+        const written = record.example_code || record.api_call;
+        // Without a server, and for a record that it no longer has, the document itself will do.
+        const placed = code === undefined && id ? await client.record(id).catch(() => null) : null;
+        return code || placed?.code || written;
+      },
       showDocument: shown => {
         model.open(shown);
         void app.commands.execute(CommandIDs.open);

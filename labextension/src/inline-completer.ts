@@ -1,8 +1,9 @@
-import type {
-  CompletionHandler,
-  IInlineCompletionContext,
-  IInlineCompletionList,
-  IInlineCompletionProvider
+import {
+  type CompletionHandler,
+  type IInlineCompletionContext,
+  type IInlineCompletionList,
+  type IInlineCompletionProvider,
+  InlineCompletionTriggerKind
 } from '@jupyterlab/completer';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -42,8 +43,9 @@ export class GorillaInlineCompleter implements IInlineCompletionProvider {
     if (sentence === null || !isPython || !this.settings.get('inlineCompletion')) {
       return NOTHING;
     }
-    // Asked for by key, it comes at once (triggerKind 0); while typing, only after a pause.
-    await new Promise(resolve => setTimeout(resolve, triggerKind === 0 ? 0 : TYPING_PAUSE));
+    if (triggerKind === InlineCompletionTriggerKind.Automatic) {
+      await new Promise(resolve => setTimeout(resolve, TYPING_PAUSE));
+    }
     if (signal.aborted) {
       return NOTHING;
     }

@@ -120,17 +120,6 @@ class Lab:
     def sources(self) -> list[str]:
         return [cell["source"] for cell in self.cells()]
 
-    def select_cell(self, index: int) -> None:
-        """Make a cell the active one, in command mode."""
-        self.page.evaluate(
-            """index => {
-                const notebook = jupyterapp.shell.currentWidget.content;
-                notebook.activeCellIndex = index;
-                notebook.mode = 'command';
-            }""",
-            index,
-        )
-
     def wait_for_kernel(self) -> None:
         """Wait until the kernel of the notebook that is open answers."""
         self.page.evaluate(

@@ -18,7 +18,6 @@ export function DocumentView({
 }): JSX.Element {
   const { trans } = services;
   const { record } = shown;
-  const { id, code } = shown;
   return (
     <article className="jp-Gorilla-document" aria-label={record.api_name}>
       <div className="jp-Gorilla-actions">
@@ -27,9 +26,7 @@ export function DocumentView({
         </button>
         <button
           className="jp-mod-styled jp-mod-accept"
-          onClick={async () =>
-            services.insert(code ?? (id ? await services.cell(id) : record.example_code))
-          }
+          onClick={async () => services.insert(await services.cell(shown))}
         >
           {trans.__('Insert')}
         </button>

@@ -9,8 +9,8 @@ export interface IServices {
   rendermime: IRenderMimeRegistry;
   /** Insert code where the person is at. */
   insert(code: string): Promise<unknown>;
-  /** The cell that the documented call of a record becomes. */
-  cell(id: string): Promise<string>;
+  /** The cell that the call of a document becomes. */
+  cell(shown: IShown): Promise<string>;
   /** Open a document in the panel. */
   showDocument(shown: IShown): void;
   /** Return to what the person was at before the panel. */

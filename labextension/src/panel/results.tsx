@@ -66,7 +66,7 @@ function dragOnMove(press: PointerEvent, found: Document, services: IServices): 
     event => {
       const way = Math.hypot(event.clientX - press.clientX, event.clientY - press.clientY);
       if (cell === null && way >= DRAG_THRESHOLD) {
-        cell = services.cell(found.id).catch(() => found.record.example_code);
+        cell = services.cell(found);
         void cell.then(code => {
           if (!signal.aborted) {
             released.abort();
