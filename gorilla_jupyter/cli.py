@@ -114,6 +114,17 @@ def _parser() -> argparse.ArgumentParser:
 
     model = commands.add_parser("model", help="manage models of your own")
     model_actions = model.add_subparsers(required=True, metavar="ACTION")
+    listing = model_actions.add_parser("list", help="known models, and those in the hub's cache")
+    listing.set_defaults(run=_model_list)
+    pulling = model_actions.add_parser("pull", help="download a model, over the network")
+    pulling.add_argument("id", help="its name on the Hugging Face hub")
+    pulling.set_defaults(run=_model_pull)
+    described = model_actions.add_parser("info", help="tell what is known of a model")
+    described.add_argument("id")
+    described.set_defaults(run=_model_info)
+    removing = model_actions.add_parser("remove", help="remove a model from the hub's cache")
+    removing.add_argument("id")
+    removing.set_defaults(run=_model_remove)
     exporting = model_actions.add_parser("export", help="make a decoder for onnxruntime of a model")
     exporting.add_argument("source", help="a model's folder, or its id in the hub's cache")
     exporting.add_argument("folder", type=Path, help="a new folder")
@@ -346,6 +357,62 @@ def _demo(options: argparse.Namespace) -> int:
     from gorilla_jupyter.demo import quickstart
 
     return quickstart.run_headless() if options.headless else quickstart.open_in_browser()
+
+
+def _model_list(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.model import registry
+
+    machine = registry.this_machine()
+    for model in registry.KNOWN:
+        where = machine.runs(model)
+        needed = model.bytes_needed(gpu=where == "GPU") / registry.GIB
+        print(
+            f"{model.id:38}{model.parameters:6} M parameters  {model.licence:12}"
+            f"{needed:5.1f} GiB  {f'runs here ({where})' if where else 'too big for here'}"
+        )
+    for cached in registry.cached():
+        size = cached.size / registry.GIB
+        print(f"{cached.id:38}{size:6.2f} GiB in the cache, use it as hf:{cached.id}")
+    return 0
+
+
+def _model_pull(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.model import registry
+
+    try:
+        for progress in registry.pull(options.id):
+            print(f"{progress.done}/{progress.total} {progress.message}")
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from there.", file=sys.stderr)
+        return 130
+    print(f"Use it as hf:{options.id}.")
+    return 0
+
+
+def _model_info(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.model import registry
+    from gorilla_jupyter.model.backend import ModelError
+
+    known = [model for model in registry.KNOWN if model.id == options.id]
+    cached = [model for model in registry.cached() if model.id == options.id]
+    for model in known:
+        print(f"{model.parameters} million parameters, licence {model.licence}")
+        for place in ("CPU", "GPU"):
+            needed = model.bytes_needed(gpu=place == "GPU") / registry.GIB
+            print(f"needs {needed:.1f} GiB on a {place}")
+    for found in cached:
+        print(f"revision {found.revision}, {found.size / registry.GIB:.2f} GiB in {found.folder}")
+    if not known and not cached:
+        raise ModelError(f"{options.id} is not known, and not in the hub's cache.")
+    return 0
+
+
+def _model_remove(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.model import registry
+
+    freed = registry.remove(options.id)
+    print(f"Removed {options.id}: {freed / registry.GIB:.2f} GiB are free again.")
+    return 0
 
 
 def _model_export(options: argparse.Namespace) -> int:

@@ -101,8 +101,13 @@ class LocalBackend:
             prompt = fit(prompt, lambda asked: len(model.tokens(asked)), room)
         except PromptError as error:
             raise ModelFailureError(str(error)) from error
+        try:
+            return (yield from self._written(model, prompt))
+        finally:
+            model.decoder.forget()  # and give back the memory that the answer took
+
+    def _written(self, model: LoadedModel, prompt: Prompt) -> Steps:
         tokens = model.tokens(prompt)
-        model.decoder.forget()
         for start in range(0, len(tokens), CHUNK_TOKENS):
             yield Progress(f"{self.name} reads", start, len(tokens))
             logits = model.decoder.read(tokens[start : start + CHUNK_TOKENS])

@@ -82,8 +82,8 @@ class TransformersBackend(LocalBackend):
         except Exception as error:  # a broken file or setting makes transformers raise anything
             reason = " ".join(str(error).split())
             raise ModelError(
-                f"{self.name} cannot be loaded ({reason:.300}). "
-                "It must be a folder, or in the hub's cache, with its weights as safetensors."
+                f"{self.name} cannot be loaded ({reason:.300}). A model of the hub must be pulled "
+                f"first: jupyter gorilla model pull {self._base}. Weights must be safetensors."
             ) from error
 
 

@@ -127,7 +127,7 @@ def documented_call(record: ApiRecord, text: str) -> str:
 
 def read(text: str) -> Written:
     """Read an answer in Gorilla's form or as a JSON object; what is neither has no call."""
-    fields = _json_fields(text) or _form_fields(text) or _function_field(text)
+    fields = _form_fields(text) or _json_fields(text) or _function_field(text)
     explanation = "".join(
         " " if unicodedata.category(character) in ("Cc", "Cs") else character
         for character in fields.get("explanation", "")

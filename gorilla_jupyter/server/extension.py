@@ -18,9 +18,11 @@ class GorillaExtension(ExtensionApp):
 
     name = "gorilla_jupyter"
 
-    model = Unicode("embedded", help="The model that answers requests which name none.").tag(
-        config=True
-    )
+    model = Unicode(
+        "embedded",
+        help="The model that answers requests which name none: 'embedded', 'hf:ID-OR-FOLDER', "
+        "'onnx:FOLDER' or 'openai:BASE_URL#MODEL'.",
+    ).tag(config=True)
     allowed_models = List(
         Unicode(), help="Further models that requests may name; 'model' always may be."
     ).tag(config=True)

@@ -49,10 +49,11 @@ class Dice:
     def __init__(self, seed: int, context: int = 100_000) -> None:
         self.context = context
         self.seen: list[int] = []
+        self.last_seen: list[int] = []
         self._random = np.random.default_rng(seed)
 
     def forget(self) -> None:
-        self.seen.clear()
+        self.last_seen, self.seen = self.seen, []
 
     def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         self.seen += tokens
@@ -115,7 +116,8 @@ def test_the_prompt_is_read_once_and_then_what_is_written() -> None:
     backend = DiceBackend()
     write(backend)
     text, _ = write(backend)
-    seen = TOKENIZER.decode(backend.decoder.seen, skip_special_tokens=False)
+    assert backend.decoder.seen == []
+    seen = TOKENIZER.decode(backend.decoder.last_seen, skip_special_tokens=False)
     (message,) = Prompt("speak", DOCUMENTS).messages()
     assert seen.startswith(f"{message['content']}<end>")
     assert text.startswith(seen.removeprefix(f"{message['content']}<end>"))
@@ -135,7 +137,7 @@ def test_documents_that_its_context_has_no_room_for_are_left_out() -> None:
     question = len(TOKENIZER.encode(CHAT.text(Prompt("speak", DOCUMENTS))).ids)
     backend = DiceBackend(context=decoding.MAX_TOKENS + question - 1)
     write(backend)
-    seen = TOKENIZER.decode(backend.decoder.seen)
+    seen = TOKENIZER.decode(backend.decoder.last_seen)
     assert CHOIR.description in seen
     assert PICTURE.description not in seen
 
@@ -143,6 +145,16 @@ def test_documents_that_its_context_has_no_room_for_are_left_out() -> None:
 def test_a_sentence_that_its_context_has_no_room_for_fails() -> None:
     with pytest.raises(ModelFailureError, match="too long for this model"):
         write(DiceBackend(context=decoding.MAX_TOKENS + 100))
+
+
+def test_an_answer_that_nobody_waits_for_is_forgotten() -> None:
+    backend = DiceBackend()
+    steps = backend.write(Prompt("speak", DOCUMENTS))
+    while "writes" not in next(steps).message:  # type: ignore[union-attr]
+        pass
+    steps.close()
+    assert backend.decoder.seen == []
+    assert backend.decoder.last_seen != []
 
 
 def test_what_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

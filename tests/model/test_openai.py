@@ -53,9 +53,18 @@ def calls(answer: Answer) -> list[str]:
         answers(form(f"speak = {ON_CUDA}")),
         answers(json.dumps({"api_call": ON_CUDA, "explanation": "It speaks."})),
         answers(f"Sure!\n```json\n{json.dumps({'api_call': ON_CUDA})}\n```"),
+        answers(form(ON_CUDA) + ' {"device": "cuda"}'),
         streams(form(ON_CUDA), end='data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'),
     ],
-    ids=["stream", "in backquotes", "an assignment", "JSON", "JSON in prose", "with usage"],
+    ids=[
+        "stream",
+        "in backquotes",
+        "an assignment",
+        "JSON",
+        "JSON in prose",
+        "form, JSON",
+        "with usage",
+    ],
 )
 def test_the_call_that_it_writes_comes_first(
     gorilla: Gorilla, model_server: ModelServer, reply: Reply
