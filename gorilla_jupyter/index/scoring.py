@@ -6,8 +6,8 @@ short one, and twins tie in the order of their catalog. Each word then adds the 
 document that has it in the same field, which arrays sum in a fraction of a search engine's time.
 
 Where there are vectors, their nearness to the sentence's counts, the words add to it, and each
-document gains from the best ones of its group: what a task's documents have in common tells more
-of a sentence than any single one of them.
+document counts as much as its group does, whose probability is the sum of those of its best ones:
+what a task's documents have in common tells more of a sentence than any single one of them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MAX_TERMS = 64
 WORDS = 0.15
 """What a document that has every word of a sentence gains over one that has none, in cosines."""
 
-GROUP = 0.5
-"""What the best documents of a group count beside the document itself."""
+TEMPERATURE = 0.05
+"""What cosines are divided by to be logits: as in the encoder's training."""
 
-GROUP_SIZE = 3
+GROUP_SIZE = 10
 """How many documents speak for their group."""
 
 UNSEEN = (0.2, 0.4)
@@ -150,11 +150,10 @@ def _relevance(
     places = np.empty(len(ordered), dtype=np.intp)
     places[by_group] = np.arange(len(ordered)) - starts
     speaking = places < GROUP_SIZE
-    sums = np.bincount(groups[speaking], own[ordered[speaking]])
-    counts = np.bincount(groups[speaking])
+    odds = np.bincount(groups[speaking], np.exp(own[ordered[speaking]] / TEMPERATURE))
     of_group = np.zeros(len(own))
-    of_group[numbers] = (sums / np.maximum(counts, 1))[nearness.groups[numbers]]
-    return np.asarray((own + GROUP * of_group) / (1 + GROUP))
+    of_group[numbers] = TEMPERATURE * np.log(odds[nearness.groups[numbers]])
+    return np.asarray((own + of_group) / 2)
 
 
 def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:

@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 LEAST_COSINE = 0.99
 """How alike the quantised and the full vectors of a text must be, on the average."""
 
-REFUSED = 0.02
+REFUSED = 0.01
+"""The share of answerable sentences that may be told that nothing fits. To refuse fewer is to offer
+more to those that nothing answers; catalogs that training never saw refuse more of both."""
+
 MEDIAN_FIT = 0.9
+"""How likely a document of median relevance is said to fit."""
 
 
 class ExportError(Exception):
@@ -138,6 +142,7 @@ def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
         (vector,) = encoder.documents([document_text(record)])
         vectors[document_key(record)] = vector.astype(np.float16)
     write_vectors(folder / SHIPPED_VECTORS, vectors)
+    (folder / SHIPPED_VECTORS).chmod(0o644)  # others than the one who trains will read it
 
 
 @dataclass(frozen=True)
