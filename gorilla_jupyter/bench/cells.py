@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.index.search import index_folder
+from gorilla_jupyter.progress_bar import ProgressBar
 from gorilla_jupyter.record import module_name
 
 if TYPE_CHECKING:
@@ -138,6 +140,9 @@ def run(results: Path, sentences: Sequence[Sentence], *, verbose: bool = False) 
     from gorilla_jupyter.engine import Gorilla
 
     gorilla = Gorilla()
+    with ProgressBar() as bar:
+        for progress in chain(gorilla.refresh(), gorilla.encode()):
+            bar.show(progress)
     packages = dict.fromkeys(sentence.package for sentence in sentences)
     versions = {package: installed_version(package) for package in packages}
     names = documented_names(gorilla)

@@ -16,6 +16,8 @@ import yaml
 MAX_DEPTH = 200
 """How deep a file may be nested."""
 
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+
 MAX_ALIASED = 1_000_000
 """How many values the aliases of a file may stand for, all together."""
 
@@ -54,6 +56,8 @@ def yaml_values(text: str) -> list[tuple[int, object]]:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if "nesting depth" in str(error.problem):  # the parser's own limit is not below ours
+            raise YamlError(mark.line + 1 if mark else 1, TOO_DEEP) from error
         raise YamlError(mark.line + 1 if mark else 1, str(error.problem)) from error
     except yaml.reader.ReaderError as error:
         found = _NOT_PRINTABLE.search(text)
@@ -116,7 +120,7 @@ class _Builder:
 
     def _begin(self, value: Any, line: int, anchor: str | None) -> None:
         if len(self._open) > MAX_DEPTH:
-            raise YamlError(line, f"nested more than {MAX_DEPTH} deep")
+            raise YamlError(line, TOO_DEEP)
         if self._open[-1].waits_for_key:
             raise YamlError(line, "a key that is no text")
         if anchor is not None:

@@ -27,6 +27,10 @@ MAX_TERMS = 64
 WORDS = 0.15
 """What a document that has every word of a sentence gains over one that has none, in cosines."""
 
+KEYWORDS = 3
+"""A sentence of at most so many telling words gives a name, such as that of a task: a document that
+has them all is meant, and vectors, which were made for needs, do not decide among several."""
+
 TEMPERATURE = 0.05
 """What cosines are divided by to be logits: as in the encoder's training."""
 
@@ -119,6 +123,9 @@ def best_documents(
         allowed &= nearness.groups >= 0
         words = scores / (everything * max(boosts.values()))
         scores = _relevance(nearness, words, coverage, allowed)
+        if 0 < len(terms) <= KEYWORDS:
+            named = allowed & (coverage > 1 - 1e-9)
+            scores[named] = 1 + words[named]
     matching = np.flatnonzero(allowed)
     best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}

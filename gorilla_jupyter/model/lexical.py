@@ -26,7 +26,7 @@ def choose_by_words(
         document.record.id: 0.3 * document.coverage
         + 0.3 * document.score / best
         + 0.3 * domains[document.record.domain]
-        + 0.1 * _order_agreement(sentence, document.record.description)
+        + 0.1 * order_agreement(sentence, document.record.description)
         for document in documents
     }
     for document in sorted(
@@ -47,7 +47,7 @@ def _domain_coverage(documents: Sequence[Document]) -> dict[str, float]:
     }
 
 
-def _order_agreement(sentence: str, description: str) -> float:
+def order_agreement(sentence: str, description: str) -> float:
     """The share of neighbouring words that both have, in the same order: from English to German
     is not from German to English."""
     words = re.findall(r"\w{4,}", description.lower())
