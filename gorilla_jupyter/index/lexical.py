@@ -284,11 +284,13 @@ class LexicalIndex:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
-            terms += [name for name in _names(text) if ("title", name) in reader]
+            names = [name for name in _names(text) if ("title", name) in reader]
+            terms += names
             environments = [term.decode() for term in reader.lexicon("environment")]
             found = best_documents(
                 reader,
                 terms,
+                names,
                 BOOSTS,
                 limit=limit,
                 required=required,

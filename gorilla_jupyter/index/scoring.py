@@ -28,8 +28,9 @@ WORDS = 0.15
 """What a document that has every word of a sentence gains over one that has none, in cosines."""
 
 KEYWORDS = 3
-"""A sentence of at most so many telling words gives a name, such as that of a task: a document that
-has them all is meant, and vectors, which were made for needs, do not decide among several."""
+"""A sentence of at most so many telling words names something, such as a task: a document that has
+them all is meant, as is one whose full name the sentence has, and vectors, which were made for
+needs, do not decide among several."""
 
 TEMPERATURE = 0.05
 """What cosines are divided by to be logits: as in the encoder's training."""
@@ -74,6 +75,7 @@ class Scored:
 def best_documents(
     reader: Any,
     terms: Sequence[str],
+    names: Sequence[str],
     boosts: Mapping[str, float],
     *,
     limit: int,
@@ -86,6 +88,7 @@ def best_documents(
     of lower rank.
 
     :param reader: Whoosh's reader of the index.
+    :param names: those of the terms that are the full names of documents.
     :param boosts: what a term is worth in each field; a document has it in one of them at most.
     :param required: fields and words that the documents must have.
     :param excluded: fields and words that they must not have.
@@ -123,9 +126,13 @@ def best_documents(
         allowed &= nearness.groups >= 0
         words = scores / (everything * max(boosts.values()))
         scores = _relevance(nearness, words, coverage, allowed)
+        named = np.zeros(count, dtype=bool)
         if 0 < len(terms) <= KEYWORDS:
-            named = allowed & (coverage > 1 - 1e-9)
-            scores[named] = 1 + words[named]
+            named |= coverage > 1 - 1e-9
+        for name in names:
+            named[_documents(reader, "title", name)] = True
+        named &= allowed
+        scores[named] = 1 + words[named]
     matching = np.flatnonzero(allowed)
     best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}

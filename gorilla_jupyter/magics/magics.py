@@ -103,7 +103,7 @@ class GorillaMagics(Magics):
 
         _, text = _parse(self.gorilla_doc, line)
         name = self._filled(text)
-        documents = self._search(name, 50).documents
+        documents = [found for found in self._search(name, 50).documents if found.coverage]
         named = [found for found in documents if found.record.api_name.lower() == name.lower()]
         if not documents:
             raise UsageError(f"No document is named or describes {name!r}.")
