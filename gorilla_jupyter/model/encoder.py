@@ -64,6 +64,8 @@ class Encoder:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # The others are for the person, who goes on working while documents are encoded.
+        options.intra_op_num_threads = 1
         # One batch of tokens after the other: what the arena would keep is more than it saves.
         options.enable_cpu_mem_arena = False
         self._session = onnxruntime.InferenceSession(

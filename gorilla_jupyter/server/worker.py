@@ -43,6 +43,9 @@ from gorilla_jupyter.model.backend import load_encoder
 from gorilla_jupyter.server.errors import RestError, rest_error
 from gorilla_jupyter.verify import verify_here, with_installed
 
+QUIET_SECONDS = 2.0
+"""How long nobody must have asked before documents are encoded: who types needs the processor."""
+
 
 class Worker:
     """One engine and the requests for it.
@@ -70,10 +73,12 @@ class Worker:
     def run(self) -> None:
         """Answer the requests in the order in which they come, and encode documents meanwhile."""
         encoding: Iterator[Progress] = iter(())
+        quiet = QUIET_SECONDS
         while True:
             try:
-                request = self._requests.get_nowait()
+                request = self._requests.get(timeout=quiet)
             except Empty:
+                quiet = 0.0
                 if next(encoding, None) is not None:
                     continue
                 request = self._requests.get()
@@ -81,6 +86,7 @@ class Worker:
                 return
             self._answer(request)
             encoding = self._gorilla.encode()
+            quiet = QUIET_SECONDS
 
     def _answer(self, request: dict[str, Any]) -> None:
         job = request["id"]

@@ -143,6 +143,10 @@ export interface components {
             environment?: string | null;
             /** @description The model to ask; null for the server's own. */
             model?: string | null;
+            /** @description What is bound where the cell will run, names of classes by those of variables. */
+            variables?: {
+                [key: string]: string;
+            };
         };
         AskEvent: components["schemas"]["StartedEvent"] | components["schemas"]["ProgressEvent"] | components["schemas"]["DocumentsEvent"] | components["schemas"]["CandidateEvent"] | components["schemas"]["AnswerEvent"] | components["schemas"]["ErrorEvent"];
         StartedEvent: {
