@@ -161,10 +161,10 @@ class ApiRecord:
         """For a method of an object that the example makes, what the object is called there and its
         class: ``("dataframe", "DataFrame")`` of ``dataframe.corr()``; otherwise two "".
         """
-        tree = _parse(self.example_code)
         root, _, method = self.callee.partition(".")
         owner, _, name = self.api_name.rpartition(".")
-        if tree is None or not owner or name != method:
+        tree = _parse(self.example_code) if owner and name == method else None
+        if tree is None:
             return "", ""
         made = {
             node.id

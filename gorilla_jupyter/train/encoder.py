@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from gorilla_jupyter.index.scoring import TEMPERATURE
 from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
 from gorilla_jupyter.record import ApiRecord
@@ -61,7 +62,7 @@ class Settings:
     off_topic: int = 2
     bank_weight: float = 0.5
     domain_weight: float = 1.0
-    temperature: float = 0.05
+    temperature: float = TEMPERATURE
     learning_rate: float = 8e-5
     warm_up: float = 0.1
     renewal: int = 107
