@@ -204,6 +204,14 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument(
         "--base", type=Path, required=True, help="folder with all-MiniLM-L6-v2, as on its hub"
     )
+    encoder.add_argument(
+        "--further",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="catalogs without instructions that show how others write, such as APIBench's",
+    )
     encoder.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     encoder.set_defaults(run=_train_encoder)
     return parser
@@ -508,7 +516,9 @@ def _train_check(options: argparse.Namespace) -> int:
 def _train_encoder(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import train_encoder
 
-    train_encoder(options.base, options.folder, results=options.results)
+    train_encoder(
+        options.base, options.folder, further=options.further, results=options.results
+    )
     return 0
 
 

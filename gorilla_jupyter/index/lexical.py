@@ -29,13 +29,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", SyntaxWarning)
     from whoosh import fields, highlight, index
     from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter, Token
-    from whoosh.codec.whoosh3 import W3Codec
+    from whoosh.codec.whoosh3 import W3Codec, W3FieldWriter
     from whoosh.columns import RefBytesColumn
     from whoosh.filedb.filestore import FileStorage, RamStorage
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 5
+FORMAT = 6
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -128,13 +128,12 @@ class _Stars(highlight.Formatter):  # type: ignore[misc]
 
 
 def _schema() -> Any:
-    # Nothing asks for a word's place in a text, or how often it stands there. Lengths are stored
-    # because Whoosh looks for their file at every single word where they are not.
-    words = {
-        name: fields.KEYWORD(scorable=True) for name in (*BOOSTS, "words", "framework", "domain")
-    }
+    # Nothing asks for a word's place in a text, how often it stands there, or how long a text is.
+    words = {name: fields.KEYWORD() for name in (*BOOSTS, "words")}
     return fields.Schema(
         catalog=fields.ID(stored=True),
+        framework=fields.ID,
+        domain=fields.ID,
         environment=fields.ID,
         manifest=fields.STORED,
         id=fields.ID,
@@ -144,6 +143,17 @@ def _schema() -> Any:
         package=fields.ID,
         **words,
     )
+
+
+class _FieldWriter(W3FieldWriter):  # type: ignore[misc]
+    def add_postings(self, schema: Any, lengths: Any, items: Any) -> None:
+        # Whoosh would look up the length of the text for every word of every document.
+        super().add_postings(schema, None, items)
+
+
+class _Codec(W3Codec):  # type: ignore[misc]
+    def field_writer(self, storage: Any, segment: Any) -> _FieldWriter:
+        return _FieldWriter(self, storage, segment)
 
 
 class _MemoryStorage(RamStorage):  # type: ignore[misc]
@@ -231,7 +241,7 @@ class LexicalIndex:
                     timeout=LOCK_SECONDS,
                     limitmb=DISK_MEGABYTES if self.folder else MEMORY_MEGABYTES,
                     # Packing 20,000 short lists costs more time than it saves space.
-                    codec=W3Codec(compression=0),
+                    codec=_Codec(compression=0),
                 )
             try:
                 yield IndexWriter(writer)
@@ -272,28 +282,30 @@ class LexicalIndex:
     ) -> list[Hit]:
         """The documents that share words with ``text``, or that are near to it, best first.
 
-        :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold.
+        :param filters: field (``framework``, ``domain``, ``package``) to the words it must hold, or
+            the package it must be.
         :param environment: the one whose documents are considered beside those of none.
         :param hidden: catalogs whose documents are left out.
         :param order: the catalogs whose documents come first where scores are equal.
         :param cosines: from the documents' keys to their nearness and which of them have one.
         """
         terms = _terms(text)
-        required = _filter(filters)
-        if (not terms and cosines is None) or required is None:
+        if not terms and cosines is None:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
             names = [name for name in _names(text) if ("title", name) in reader]
             terms += names
-            environments = [term.decode() for term in reader.lexicon("environment")]
+            environments = _lexicon(reader, "environment")
             found = best_documents(
                 reader,
                 terms,
                 names,
                 BOOSTS,
                 limit=limit,
-                required=required,
+                required=[
+                    (field, _values(reader, field, wanted)) for field, wanted in filters.items()
+                ],
                 excluded=[
                     *(("environment", name) for name in environments if name != environment),
                     *(("catalog", key) for key in hidden),
@@ -430,8 +442,6 @@ class IndexWriter:
             indexed |= stems
         self._words |= tokens["title"] | tokens["description"]
         words["title"] += _names(record.api_name)
-        words["framework"] = sorted(_words_of(record.framework))
-        words["domain"] = sorted(_words_of(record.domain))
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,
@@ -439,6 +449,8 @@ class IndexWriter:
             group=f"{record.source}\0{record.domain}".encode(errors="surrogatepass"),
             record=json.dumps({**record.to_json(), "source": record.source}),
             package=record.package.lower(),
+            framework=record.framework.lower(),
+            domain=record.domain.lower(),
             **({"environment": environment} if environment else {}),
             **words,
         )
@@ -529,18 +541,16 @@ def _split_case(text: str) -> str:
     return text if split == text else f"{text} {split}"
 
 
-def _filter(filters: Mapping[str, str]) -> list[tuple[str, str]] | None:
-    """The fields and the words that they must hold; None for a filter that nothing meets."""
-    wanted = []
-    for field, text in filters.items():
-        if field == "package":
-            words = [module_name(text.strip()).lower()]
-        else:
-            words = [token.text for token in _TOKENS(text)]
-        if not any(words):
-            return None
-        wanted += [(field, word) for word in words]
-    return wanted
+def _values(reader: Any, field: str, wanted: str) -> list[str]:
+    """The values of ``field`` that a filter allows."""
+    if field == "package":
+        return [module_name(wanted.strip()).lower()]
+    words = _words_of(wanted)
+    return [value for value in _lexicon(reader, field) if words and words <= _words_of(value)]
+
+
+def _lexicon(reader: Any, field: str) -> list[str]:
+    return [term.decode() for term in reader.lexicon(field)]
 
 
 def _hit(record: ApiRecord, scored: Scored) -> Hit:

@@ -79,7 +79,7 @@ def best_documents(
     boosts: Mapping[str, float],
     *,
     limit: int,
-    required: Sequence[tuple[str, str]],
+    required: Sequence[tuple[str, Sequence[str]]],
     excluded: Sequence[tuple[str, str]],
     ranks: NDArray[np.intp],
     nearness: Nearness | None = None,
@@ -90,7 +90,7 @@ def best_documents(
     :param reader: Whoosh's reader of the index.
     :param names: those of the terms that are the full names of documents.
     :param boosts: what a term is worth in each field; a document has it in one of them at most.
-    :param required: fields and words that the documents must have.
+    :param required: fields and the values of which the documents must have one.
     :param excluded: fields and words that they must not have.
     :param ranks: every document's rank, see :func:`catalog_ranks`.
     :param nearness: without it, a document that has none of the terms is not found.
@@ -114,9 +114,10 @@ def best_documents(
             coverage[numbers] += weights[term] / everything
         having[term] = np.concatenate(list(found.values()))
     allowed = np.ones(count, dtype=bool)
-    for field, word in required:
+    for field, values in required:
         others = np.ones(count, dtype=bool)
-        others[_documents(reader, field, word)] = False
+        for value in values:
+            others[_documents(reader, field, value)] = False
         allowed[others] = False
     for field, word in excluded:
         allowed[_documents(reader, field, word)] = False

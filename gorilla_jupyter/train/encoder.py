@@ -6,6 +6,9 @@ and among all documents of its hub, taken from a bank of vectors that is renewed
 ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. To these losses is added that of
 the domain, whose probability is the sum of its documents'. A sentence that no document answers
 belongs to a class of its own, whose score is learned: the scores then tell whether anything fits.
+
+Further documents, of catalogs for which nobody wrote instructions, teach how others write: they
+take part by their domain alone.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
 from gorilla_jupyter.index.scoring import TEMPERATURE
@@ -48,34 +50,40 @@ class Settings:
 
     :ivar documents: documents of a step whose instructions are asked.
     :ivar instructions: instructions of each of them in a step.
-    :ivar hard_documents: further documents of a step: those most often preferred wrongly.
+    :ivar hard_documents: other documents of a step: those most often preferred wrongly.
+    :ivar off_topic: sentences of a step that no document answers.
     :ivar bank_weight: what the loss among all documents counts beside that among those of the step.
     :ivar domain_weight: what the loss of the domain counts.
     :ivar temperature: what the cosines are divided by.
     :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
     """
 
-    epochs: int = 2
+    epochs: int = 3
     documents: int = 12
     instructions: int = 5
     hard_documents: int = 6
-    off_topic: int = 2
+    off_topic: int = 6
     bank_weight: float = 0.5
     domain_weight: float = 1.0
     temperature: float = TEMPERATURE
     learning_rate: float = 8e-5
     warm_up: float = 0.1
-    renewal: int = 107
+    renewal: int = 128
     seed: int = 20261124
 
 
 @dataclass(frozen=True)
 class Score:
-    """How often the right document and the right domain came first, among all of a hub."""
+    """How often the right document and the right domain came first, among all of a hub.
+
+    :ivar further_domain: how often the right domain came first among the further documents, of the
+        questions whose domain they have.
+    """
 
     questions: int
     document: float
     domain: float
+    further_domain: float | None
 
 
 class EncoderTraining:
@@ -83,6 +91,8 @@ class EncoderTraining:
 
     :param base: a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
     :param folder: where the model, its log and what is needed to go on are kept.
+    :param further: documents without instructions, that join the hubs which have their domain. What
+        has the name of a held-out record is held out too.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class EncoderTraining:
         instructions: Sequence[Instruction],
         off_topic: Sequence[str],
         settings: Settings,
+        further: Sequence[ApiRecord] = (),
     ) -> None:
         import torch
         from tokenizers import Tokenizer
@@ -110,7 +121,7 @@ class EncoderTraining:
         self.model.embeddings.word_embeddings.weight.requires_grad = False
         self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
         self.off_topic = list(off_topic)
-        self.hubs = _hubs(records, instructions)
+        self.hubs = _hubs(records, instructions, further)
         steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
         self.total_steps = steps * settings.epochs
         groups = [
@@ -196,20 +207,33 @@ class EncoderTraining:
     def score(self, part: Part) -> Score:
         """How the model does on the instructions of a part, among all documents of each hub as they
         were last encoded."""
-        import torch
-
-        document = domain = total = 0
+        document = domain = further_domain = total = further_total = 0
         for hub in self.hubs:
             asked = hub.instructions(part)
             if not asked or hub.bank is None:
                 continue
             vectors = self.encode_all([text for text, _ in asked], SENTENCE_TOKENS)
-            best = torch.argmax(vectors @ hub.bank.T, dim=1).tolist()
-            for (_, right), found in zip(asked, best, strict=True):
+            cosines = vectors @ hub.bank.T
+            own = cosines[:, : hub.own].argmax(dim=1).tolist()
+            for (_, right), found in zip(asked, own, strict=True):
                 total += 1
                 document += found == right
                 domain += hub.records[found].domain == hub.records[right].domain
-        return Score(total, document / max(1, total), domain / max(1, total))
+            if hub.own == len(hub.records):
+                continue
+            domains = {record.domain for record in hub.records[hub.own :]}
+            further = cosines[:, hub.own :].argmax(dim=1).tolist()
+            for (_, right), found in zip(asked, further, strict=True):
+                if hub.records[right].domain in domains:
+                    further_total += 1
+                    best = hub.records[hub.own + found]
+                    further_domain += best.domain == hub.records[right].domain
+        return Score(
+            total,
+            document / max(1, total),
+            domain / max(1, total),
+            further_domain / further_total if further_total else None,
+        )
 
     def _learn(self, hub: _Hub, chosen: list[tuple[int, list[str]]]) -> float:
         import torch
@@ -234,23 +258,32 @@ class EncoderTraining:
         assert hub.bank is not None
         cosines = vectors @ hub.bank.T
         nothing = self.nothing.expand(len(vectors), 1)
-        logits = torch.cat([cosines, nothing], dim=1) / settings.temperature
+        among_all = torch.cat([cosines, nothing], dim=1) / settings.temperature
         # Documents that are held out are no negatives either: they are not to be seen.
         seen = torch.cat([hub.seen, torch.ones(1, dtype=torch.bool, device=self.device)])
-        logits = logits.masked_fill(~seen, -1e4)
+        among_all = among_all.masked_fill(~seen, -1e4)
         right = torch.tensor(targets + [len(hub.records)] * len(nonsense), device=self.device)
-        loss = cross_entropy(among_step, place_in_step)
-        loss = loss + settings.bank_weight * cross_entropy(logits, right)
-        probabilities = logits[: len(sentences)].log_softmax(dim=1)
-        same = hub.domain_of[None, :] == hub.domain_of[right[: len(sentences)]][:, None]
-        of_domain = probabilities[:, :-1].masked_fill(~same, -1e4).logsumexp(dim=1)
-        total = loss - settings.domain_weight * of_domain.mean()
+        # A further document of the domain may well be right: only others count as wrong.
+        domains = hub.domain_of[right[: len(sentences)]][:, None]
+        fresh_places = torch.tensor(fresh, device=self.device)
+        same_in_step = hub.domain_of[fresh_places][None, :] == domains
+        same = hub.domain_of[None, :] == domains
+        further_in_step = (fresh_places >= hub.own) & same_in_step
+        further = torch.zeros_like(among_all, dtype=torch.bool)
+        further[: len(sentences), hub.own : -1] = same[:, hub.own :]
+        loss = cross_entropy(among_step.masked_fill(further_in_step, -1e4), place_in_step)
+        loss = loss + settings.bank_weight * cross_entropy(
+            among_all.masked_fill(further, -1e4), right
+        )
+        of_domain = _probability(among_all[: len(sentences)], same)
+        of_domain_in_step = _probability(among_step, same_in_step)
+        total = loss - settings.domain_weight * (of_domain + of_domain_in_step).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
-        hub.note_mistakes(logits[: len(sentences), :-1].detach(), targets)
+        hub.note_mistakes(among_all[: len(sentences), :-1].detach(), targets)
         return float(total.item())
 
     def _renew(self) -> None:
@@ -298,20 +331,29 @@ class EncoderTraining:
             hub.bank = None
 
 
-class _Hub:
-    """The documents of one framework and the instructions for them."""
+def _probability(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logarithm of the probability that ``logits`` give to any of the first ``classes`` that
+    are marked, per row."""
+    chosen = logits.log_softmax(dim=1)[:, : classes.shape[1]]
+    return chosen.masked_fill(~classes, -1e4).logsumexp(dim=1)
 
-    def __init__(self, name: str, records: Sequence[ApiRecord]) -> None:
+
+class _Hub:
+    """The documents of one framework, those that may be asked for first, and the instructions."""
+
+    def __init__(
+        self, name: str, records: Sequence[ApiRecord], further: Sequence[ApiRecord]
+    ) -> None:
         import torch
 
         self.name = name
-        self.records = list(records)
-        domains = sorted({record.domain for record in records})
-        self.domain_of = torch.tensor([domains.index(record.domain) for record in records])
-        self.seen = torch.tensor([part_of(record) is Part.TRAINING for record in records])
+        self.records = [*records, *further]
+        self.own = len(records)
+        domains = sorted({record.domain for record in self.records})
+        self.domain_of = torch.tensor([domains.index(record.domain) for record in self.records])
+        self.seen = torch.tensor([part_of(record) is Part.TRAINING for record in self.records])
         self.bank: torch.Tensor | None = None
         self._asked: dict[int, list[str]] = {}
-        self._mistakes = np.zeros((0, 0))
         self._rivals: dict[int, list[int]] = {}
 
     def ask(self, place: int, text: str) -> None:
@@ -359,13 +401,18 @@ class _Hub:
             self._rivals[place] = [rival for rival in best if rival != place]
 
 
-def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> list[_Hub]:
+def _hubs(
+    records: Sequence[ApiRecord],
+    instructions: Sequence[Instruction],
+    further: Sequence[ApiRecord],
+) -> list[_Hub]:
     by_framework: dict[str, list[ApiRecord]] = {}
     for record in records:
         by_framework.setdefault(record.source, []).append(record)
     hubs = []
     for name, found in by_framework.items():
-        hub = _Hub(name, found)
+        domains = {record.domain for record in found}
+        hub = _Hub(name, found, [record for record in further if record.domain in domains])
         places = {record.id: place for place, record in enumerate(found)}
         for instruction in instructions:
             place = places.get(instruction.record.id)

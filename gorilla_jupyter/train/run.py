@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.catalog.files import read_file
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
@@ -42,17 +43,26 @@ def check(questions: Sequence[Path]) -> int:
     return len(found)
 
 
-def train_encoder(base: Path, folder: Path, *, weights: Path = WEIGHTS, results: Path) -> None:
+def train_encoder(
+    base: Path,
+    folder: Path,
+    *,
+    further: Sequence[Path] = (),
+    weights: Path = WEIGHTS,
+    results: Path,
+) -> None:
     """Train the encoder, or go on where it was stopped, export it to ``weights`` and write
     ``training.json`` into the folder ``results``.
 
+    :param further: catalogs without instructions, whose documents take part by their domain.
     :raises ExportError: if the quantised weights do not do what the full ones do.
     """
     records = shipped_records()
     instructions = read_instructions(records)
     off_topic = read_off_topic()
     settings = Settings()
-    training = EncoderTraining(base, folder, records, instructions, off_topic, settings)
+    others = [record for path in further for record in read_file(path, source=path.stem).records]
+    training = EncoderTraining(base, folder, records, instructions, off_topic, settings, others)
     training.run()
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
@@ -70,6 +80,7 @@ def train_encoder(base: Path, folder: Path, *, weights: Path = WEIGHTS, results:
         {
             "settings": asdict(settings),
             "instructions": len(instructions),
+            "further_documents": len(others),
             "untrained": scores[0],
             "trained": scores[-1],
             "quantised_cosine": round(cosine, 4),
