@@ -65,6 +65,7 @@ class Gorilla:
         """Answer a request step by step: progress, the documents, each candidate, the answer."""
         watch = _Watch()
         backend = self._backend(request.model or self.model)
+        self.index.prepare()
         yield from self.index.refresh()
         watch.lap("index")
         found = self.index.search(request)

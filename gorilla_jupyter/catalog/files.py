@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +142,14 @@ _PATH_KEY = re.compile(r"""[ ]*["']?(/[^"'\s]*?)["']?[ ]*:""")
 
 def _check_writable(record: ApiRecord) -> None:
     # JSON can say what no file or answer can hold: half a surrogate pair, an infinite number.
-    for field, value in record.to_json().items():
+    fields = record.to_json()
+    # Few records have a fault to be found field by field.
+    with suppress(ValueError):
+        everything = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+        everything.encode()
+        if len(everything) <= MAX_FIELD_CHARACTERS and not _MAY_MISLEAD.search(everything):
+            return
+    for field, value in fields.items():
         try:
             written = json.dumps(value, ensure_ascii=False, allow_nan=False)
             written.encode()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -78,6 +79,7 @@ class DocumentIndex:
         self.store = store
         self.folder = folder or index_folder()
         self._load_encoder = encoder
+        self._loading: Future[Encoder] | None = None
         self._encoder: Encoder | None = None
         self._encoder_fault: str | None = None
         self._vectors: VectorCache | None = None
@@ -89,6 +91,14 @@ class DocumentIndex:
         self._used: dict[str, str] = {}
         self._order: list[str] = []
         self._clashes: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Begin to load the encoder, which the next search needs, beside what else is done."""
+        if self._load_encoder is not None:
+            load, self._load_encoder = self._load_encoder, None
+            executor = ThreadPoolExecutor(1)
+            self._loading = executor.submit(load)
+            executor.shutdown(wait=False)
 
     def refresh(self) -> Iterator[Progress]:
         """Bring the index up to date with the catalogs; nothing is yielded where it is already."""
@@ -167,10 +177,11 @@ class DocumentIndex:
                 self._vectors.save(filter(None, keys))
 
     def _ready_encoder(self) -> Encoder | None:
-        if self._load_encoder is not None:
-            load, self._load_encoder = self._load_encoder, None
+        self.prepare()
+        if self._loading is not None:
+            loading, self._loading = self._loading, None
             try:
-                self._encoder = load()
+                self._encoder = loading.result()
             except EncoderError as error:
                 self._encoder_fault = str(error)
             else:
