@@ -59,6 +59,8 @@ class Request:
     :ivar package: consider only calls of this Python package.
     :ivar environment: the environment whose installed packages are considered, as
         :func:`gorilla_jupyter.catalog.store.environment_name` calls it; None for the engine's own.
+    :ivar project: the folder of the notebook, beside which a project's catalogs may lie; None for
+        the engine's current folder.
     :ivar model: the model to ask; None for the configured one.
     :ivar variables: what is bound where the cell will run, as
         :func:`gorilla_jupyter.variables.variables_of` tells it: names and the names of classes.
@@ -71,6 +73,7 @@ class Request:
     domain: str | None = None
     package: str | None = None
     environment: str | None = None
+    project: str | None = None
     model: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ class Request:
                 raise RequestError(f"'{name}' must be a whole number, not {number!r}.")
             if not 1 <= number <= largest:
                 raise RequestError(f"'{name}' must be between 1 and {largest}, not {number}.")
-        for name in ("framework", "domain", "package", "environment", "model"):
+        for name in ("framework", "domain", "package", "environment", "project", "model"):
             text = getattr(self, name)
             if text is not None:
                 check_text(text, name)

@@ -66,7 +66,7 @@ class Gorilla:
         watch = _Watch()
         backend = self._backend(request.model or self.model)
         self.index.prepare()
-        yield from self.index.refresh()
+        yield from self.index.refresh(request.project)
         watch.lap("index")
         found = self.index.search(request)
         watch.lap("retrieve")
@@ -104,7 +104,8 @@ class Gorilla:
     def search(self, text: str, *, limit: int = 10, **filters: str | None) -> SearchResult:
         """The documents nearest to ``text``.
 
-        :param filters: ``framework``, ``domain`` or ``package`` words that documents must have.
+        :param filters: the other fields of :class:`gorilla_jupyter.answer.Request` that matter to a
+            search: ``framework``, ``domain``, ``package``, ``environment``, ``project``.
         :raises RequestError: if the text cannot be read.
         """
         return self.index.search(Request(text, documents=limit, **filters))  # type: ignore[arg-type]
@@ -124,9 +125,9 @@ class Gorilla:
         """What is indexed, by catalog."""
         return self.index.entries()
 
-    def refresh(self) -> Iterator[Progress]:
+    def refresh(self, project: str | None = None) -> Iterator[Progress]:
         """Bring the index up to date; every question does so by itself."""
-        return self.index.refresh()
+        return self.index.refresh(project)
 
     def encode(self) -> Iterator[Progress]:
         """Compute what is missing for searching by meaning: for when nobody is asking."""

@@ -232,9 +232,9 @@ class Reading:
         family = origin.partition(".")[0].lstrip("_")
         if listed:
             return self.name == PYTHON or family in self.families
-        if hasattr(module, "__path__"):
-            return origin == module.__name__ or origin.startswith(f"{module.__name__}.")
-        return re.sub(r"(^|\.)_+", r"\1", origin) == module.__name__
+        home = re.sub(r"(^|\.)_+", r"\1", origin)  # sqlite3.connect calls itself _sqlite3's
+        within = hasattr(module, "__path__") and home.startswith(f"{module.__name__}.")
+        return home == module.__name__ or within
 
     def tell_class(self, module: str, name: str, found: Any) -> None:
         self.tell_callable("class", module, name, found)

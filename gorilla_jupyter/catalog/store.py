@@ -30,7 +30,7 @@ from gorilla_jupyter.record import ApiRecord
 BUILTIN = Path(__file__).parent / "builtin"
 
 PROJECT = Path("gorilla-catalogs")
-"""The folder of a project's catalogs, from the current folder: beside the notebook."""
+"""The folder of a project's catalogs, beside its notebooks."""
 
 LEFTOVER_SECONDS = 24 * 60 * 60.0
 """The age at which a copy that nobody finished writing is deleted."""
@@ -133,8 +133,7 @@ class CatalogStore:
     The folders are read as they are: a file that is saved there is a catalog from then on. Opening
     a store touches nothing on disk; ``folder`` is made by the first :meth:`add`.
 
-    :param project: the project's folder; where it is relative, from the folder that is current
-        when the catalogs are asked for.
+    :param project: the project's folder; where it is relative, from the folder of the notebook.
     """
 
     def __init__(
@@ -149,10 +148,13 @@ class CatalogStore:
         self._project = project
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
-    def catalogs(self) -> list[Catalog]:
-        """The catalogs as they are on disk now: the shipped ones, the user's, the project's."""
+    def catalogs(self, beside: Path | None = None) -> list[Catalog]:
+        """The catalogs as they are on disk now: the shipped ones, the user's, the project's.
+
+        :param beside: the folder of the notebook; None for the current one.
+        """
         folders = {
-            Origin.PROJECT: _absolute(self._project),
+            Origin.PROJECT: self._project and _absolute((beside or Path()) / self._project),
             Origin.USER: self.folder,
             Origin.SHIPPED: self._builtin,
         }
@@ -330,9 +332,9 @@ def _delete_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
-def _absolute(folder: Path | None) -> Path | None:
+def _absolute(folder: Path) -> Path | None:
     try:
-        return folder and folder.absolute()
+        return folder.absolute()
     except FileNotFoundError:
         return None  # the current folder has been deleted
 

@@ -91,6 +91,7 @@ class DocumentIndex:
         self._used: dict[str, str] = {}
         self._order: list[str] = []
         self._clashes: tuple[str, ...] = ()
+        self._project: str | None = None
 
     def prepare(self) -> None:
         """Begin to load the encoder, which the next search needs, beside what else is done."""
@@ -100,8 +101,16 @@ class DocumentIndex:
             self._loading = executor.submit(load)
             executor.shutdown(wait=False)
 
-    def refresh(self) -> Iterator[Progress]:
-        """Bring the index up to date with the catalogs; nothing is yielded where it is already."""
+    def refresh(self, project: str | None = None) -> Iterator[Progress]:
+        """Bring the index up to date with the catalogs; nothing is yielded where it is already.
+
+        :param project: the folder beside which the project's catalogs lie; those of other projects
+            are left out until another is named; None for the current folder.
+        """
+        self._project = project
+        yield from self._refresh()
+
+    def _refresh(self) -> Iterator[Progress]:
         if self._in_memory is None or time.monotonic() >= self._retry_at:
             try:
                 yield from self._refresh_on_disk()
@@ -148,6 +157,7 @@ class DocumentIndex:
                 self.notices(lexical),
             )
 
+        self._project = request.project
         return self._read(find)
 
     def encode(self) -> Iterator[Progress]:
@@ -204,8 +214,12 @@ class DocumentIndex:
         return cosines
 
     def record(self, record_id: str) -> ApiRecord | None:
-        """The record of that id, or None."""
-        return self._read(lambda lexical: lexical.record(record_id, self._hidden(lexical)))
+        """The record of that id, or None; it may be another project's."""
+        return self._read(
+            lambda lexical: (
+                lexical.record(record_id, self._hidden(lexical)) or lexical.record(record_id)
+            )
+        )
 
     def entries(self) -> dict[str, Entry]:
         """What is indexed and used here, by catalog."""
@@ -235,7 +249,7 @@ class DocumentIndex:
     def _read(self, question: Callable[[LexicalIndex], T]) -> T:
         attempts = 0
         while True:
-            for _ in self.refresh():
+            for _ in self._refresh():
                 pass
             lexical = self._in_memory or self._on_disk
             assert lexical is not None
@@ -290,7 +304,7 @@ class DocumentIndex:
             self._fault = str(error)
 
     def _follow(self, lexical: LexicalIndex) -> Iterator[Progress]:
-        found = self.store.catalogs()
+        found = self.store.catalogs(Path(self._project) if self._project else None)
         self._used = {catalog.key: catalog.name for catalog in found if not catalog.hidden_by}
         # The nearer catalog first: a project's, the user's, what is installed, what is shipped.
         self._order = [

@@ -101,6 +101,8 @@ class Server:
     def search(self, text: str, limit: int) -> SearchResult:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
         query = {"q": text, "limit": limit, "environment": environment_name()}
+        if project := current_folder():
+            query["project"] = project
         return self._get("search", query, SearchResult.from_json)
 
     def start_indexing(self) -> None:
@@ -188,6 +190,17 @@ class Client:
             except ServerGoneError:
                 pass
         return self.gorilla.search(text, limit=limit)
+
+
+def current_folder() -> str | None:
+    """The folder of the notebook, where kernels run; None where it is gone or has no readable name.
+    """
+    try:
+        folder = os.getcwd()
+        folder.encode()
+    except (FileNotFoundError, UnicodeEncodeError):
+        return None
+    return folder
 
 
 def find_server(url: str = "") -> Server | None:

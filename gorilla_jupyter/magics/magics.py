@@ -165,6 +165,7 @@ class GorillaMagics(Magics):
     def _request(self, text: str, options: Any) -> Request:
         from gorilla_jupyter.answer import Request, RequestError
         from gorilla_jupyter.catalog.store import environment_name
+        from gorilla_jupyter.magics.client import current_folder
         from gorilla_jupyter.variables import variables_of
 
         given = {
@@ -176,6 +177,7 @@ class GorillaMagics(Magics):
             return Request(
                 self._filled(text),
                 environment=environment_name(),
+                project=current_folder(),
                 variables=variables_of(self._bound()),
                 **given,
             )

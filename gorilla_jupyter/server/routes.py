@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SEARCH_LIMIT = 10
 """How many documents a search finds that does not say."""
 
-FILTERS = ("framework", "domain", "package", "environment")
+FILTERS = ("framework", "domain", "package", "environment", "project")
 
 
 class GorillaHandler(APIHandler):
@@ -111,6 +113,10 @@ class GorillaHandler(APIHandler):
         if request.model is not None and request.model not in models:
             named = f"The model '{request.model:.80}' is not allowed here."
             raise RestError(403, f"{named} Allowed: {', '.join(models)}.")
+        if request.project is not None:
+            root = self.settings["server_root_dir"]
+            project = Path(root).expanduser() / request.project
+            request = replace(request, project=str(project))
         return request
 
     def find_job(self, job_id: str) -> Job:
@@ -173,8 +179,9 @@ class SearchHandler(GorillaHandler):
         if not re.fullmatch("[0-9]{1,9}", limit):
             raise RestError(400, f"'limit' must be a whole number, not '{limit:.80}'.")
         filters = {name: self.read_query(name) for name in FILTERS}
-        self.read_request({"instruction": text, "documents": int(limit), **filters})
-        job = self.submit(JobKind.SEARCH, {"text": text, "limit": int(limit), **filters})
+        request = self.read_request({"instruction": text, "documents": int(limit), **filters})
+        given = {name: getattr(request, name) for name in FILTERS}
+        job = self.submit(JobKind.SEARCH, {"text": text, "limit": int(limit), **given})
         found = await job.result()
         del found["event"]
         self.finish(found)

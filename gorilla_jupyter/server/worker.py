@@ -113,7 +113,7 @@ class Worker:
             yield from self._noting(events)
             return
         # First the index is brought up to date, here where its progress is seen and can be stopped.
-        yield from self._noting(self._gorilla.refresh())
+        yield from self._noting(self._gorilla.refresh(arguments.get("project")))
         match kind:
             case "search":
                 text, limit = arguments.pop("text"), arguments.pop("limit")

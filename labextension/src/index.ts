@@ -6,6 +6,7 @@ import {
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ICompletionProviderManager } from '@jupyterlab/completer';
 import { IConsoleTracker } from '@jupyterlab/console';
+import { PathExt } from '@jupyterlab/coreutils';
 import { IEditorTracker } from '@jupyterlab/fileeditor';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
@@ -70,9 +71,14 @@ const plugin: JupyterFrontEndPlugin<IInserter> = {
     const client = new Client(app.serviceManager.serverSettings);
     const status = new StatusModel(client);
     const inserter = new Inserter(app, settings, trans, notebooks, consoles, editors);
+    const options = () => ({
+      candidates: settings.get('candidates'),
+      model: settings.get('model') || null,
+      project: folder(notebooks?.currentWidget ?? editors?.currentWidget)
+    });
     const model = new PanelModel(
       client,
-      () => ({ candidates: settings.get('candidates'), model: settings.get('model') }),
+      options,
       error => error instanceof UnreachableError
     );
     model.settled.connect(() => status.refresh());
@@ -112,12 +118,17 @@ const plugin: JupyterFrontEndPlugin<IInserter> = {
       ...{ notebooks, consoles, editors, palette }
     });
     addAnswerRenderer(rendermime, services, inserter, notebooks);
-    completers?.registerInlineProvider(new GorillaInlineCompleter(client, settings, trans));
+    completers?.registerInlineProvider(new GorillaInlineCompleter(client, settings, options, trans));
     if (statusBar) {
       addStatusItem(statusBar, status, () => void app.commands.execute(CommandIDs.open), trans);
     }
     return inserter;
   }
 };
+
+/** The folder of a document, from the server's root; null where there is none. */
+function folder(document: { context: { localPath: string } } | null | undefined): string | null {
+  return document ? PathExt.dirname(document.context.localPath) || '.' : null;
+}
 
 export default plugin;

@@ -8,7 +8,7 @@ import {
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { gorillaIcon } from './icon';
-import type { IClient } from './request';
+import type { IClient, IOptions } from './request';
 import { indentation, sentenceAtCursor } from './sentence';
 import type { Settings } from './settings';
 
@@ -27,6 +27,7 @@ export class GorillaInlineCompleter implements IInlineCompletionProvider {
   constructor(
     private readonly client: Pick<IClient, 'ask'>,
     private readonly settings: Settings,
+    private readonly options: () => IOptions,
     trans: TranslationBundle
   ) {
     this.name = trans.__('Gorilla');
@@ -57,11 +58,7 @@ export class GorillaInlineCompleter implements IInlineCompletionProvider {
   }
 
   private async codes(sentence: string, signal: AbortSignal): Promise<string[]> {
-    const request = {
-      instruction: sentence,
-      candidates: this.settings.get('candidates'),
-      model: this.settings.get('model') || null
-    };
+    const request = { instruction: sentence, ...this.options() };
     try {
       for await (const event of this.client.ask(request, signal)) {
         if (event.event === 'answer') {

@@ -141,6 +141,8 @@ export interface components {
             package?: string | null;
             /** @description The environment whose installed packages are considered; null for the server's own. */
             environment?: string | null;
+            /** @description The folder of the notebook, beside which a project's catalogs may lie; where it is relative, from the server's root. */
+            project?: string | null;
             /** @description The model to ask; null for the server's own. */
             model?: string | null;
             /** @description What is bound where the cell will run, names of classes by those of variables. */
@@ -492,6 +494,8 @@ export interface operations {
                 package?: string;
                 /** @description The environment whose installed packages are considered; the server's own where there is none. */
                 environment?: string;
+                /** @description The folder of the notebook, beside which a project's catalogs may lie; where it is relative, from the server's root. */
+                project?: string;
             };
             header?: never;
             path?: never;

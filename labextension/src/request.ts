@@ -19,6 +19,14 @@ export type SearchQuery = paths['/gorilla/search']['get']['parameters']['query']
 export type SearchResult = Schemas['SearchResult'];
 export type Status = Schemas['Status'];
 
+/** What goes with every sentence: the person's settings, and where they are. */
+export interface IOptions {
+  candidates: number;
+  model: string | null;
+  /** The folder of the notebook or file at hand; null where there is none. */
+  project: string | null;
+}
+
 /** The server refused; the message is its sentence. */
 export class RefusedError extends Error {}
 

@@ -52,7 +52,7 @@ beforeEach(() => {
   server = new Server();
   model = new PanelModel(
     server,
-    () => ({ candidates: 3, model: '' }),
+    () => ({ candidates: 3, model: null, project: 'shop' }),
     error => error instanceof Gone
   );
 });
@@ -132,7 +132,12 @@ describe('asking', () => {
     model.filter({ framework: 'PyTorch' });
     void model.ask('load a model');
     await pass(0);
-    expect(server.asked[0].request).toMatchObject({ candidates: 3, framework: 'PyTorch', domain: null });
+    expect(server.asked[0].request).toMatchObject({
+      candidates: 3,
+      project: 'shop',
+      framework: 'PyTorch',
+      domain: null
+    });
   });
 
   it('stops, keeps what came, and gives no answer', async () => {

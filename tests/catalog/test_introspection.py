@@ -68,6 +68,10 @@ def test_what_a_module_lists_is_what_it_offers(install: Install) -> None:
     assert list(read("tea")) == ["tea.pot"]
 
 
+def test_a_package_offers_what_its_private_compiled_module_has() -> None:
+    assert "sqlite3.connect" in read("python")
+
+
 def test_what_a_module_has_from_elsewhere_is_not_told(install: Install) -> None:
     install("tea", {"tea.py": "from json import dumps\n" + FUNCTION.format("pot")})
     assert list(read("tea")) == ["tea.pot"]

@@ -30,9 +30,8 @@ def answer(run: CellRun) -> Any:
     return run.data(MIME_TYPE)[0]
 
 
-def large_catalog(home: Path, records: int = 3_000) -> None:
-    """A catalog that takes the engine a while to index."""
-    catalogs = home / "catalogs"
+def save_catalog(catalogs: Path, records: int = 3_000) -> None:
+    """A catalog that, with many records, takes the engine a while to index."""
     catalogs.mkdir(parents=True)
     record = {
         "domain": "Zymurgy",
@@ -58,6 +57,14 @@ def test_the_servers_worker_answers_and_not_the_kernel(
 ) -> None:
     kernel.run(SENTENCE)
     assert status(server)["worker"]["state"] == "idle"
+
+
+def test_a_catalog_beside_the_notebook_is_known(
+    server: JupyterServer, kernel: Kernel, tmp_path: Path
+) -> None:
+    save_catalog(tmp_path / "gorilla-catalogs", records=1)
+    kernel.run(f"%cd {tmp_path}")
+    assert "ferment_0()" in kernel.run("%gorilla ferment sugar with yeast").next_input
 
 
 def test_kernels_share_one_worker(server: JupyterServer, kernel: Kernel) -> None:
@@ -96,7 +103,7 @@ def test_a_worker_killed_between_two_questions_is_replaced(
 
 
 def test_a_worker_killed_in_mid_question_loses_nothing(gorilla_home: Path) -> None:
-    large_catalog(gorilla_home)
+    save_catalog(gorilla_home / "catalogs")
     with JupyterServer() as server:
         body = {"instruction": "ferment sugar with yeast"}
         killed = False
@@ -115,7 +122,7 @@ def test_a_worker_killed_in_mid_question_loses_nothing(gorilla_home: Path) -> No
 def test_a_server_that_ends_in_mid_answer_leaves_the_kernel_to_answer(
     gorilla_home: Path,
 ) -> None:
-    large_catalog(gorilla_home)
+    save_catalog(gorilla_home / "catalogs")
     with JupyterServer() as server:
         kernel = server.start_kernel()
         kernel.run("%load_ext gorilla_jupyter")

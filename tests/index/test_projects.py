@@ -51,6 +51,21 @@ def test_a_project_is_found_where_it_is(
         assert found(index) == {**shared, project: "pets"}
 
 
+def test_a_question_may_name_the_project(index: DocumentIndex, tmp_path: Path) -> None:
+    request = Request("speech", project=str(tmp_path / "two"))
+    names = {document.record.api_name for document in index.search(request).documents}
+    assert names == {"shipped", "mine", "two"}
+
+
+def test_a_document_can_be_read_when_somebody_asked_from_another_project(
+    index: DocumentIndex, tmp_path: Path
+) -> None:
+    found = index.search(Request("speech", project=str(tmp_path / "one"))).documents
+    (record,) = (document.record for document in found if document.record.source == "pets")
+    index.search(Request("speech", project=str(tmp_path / "two")))
+    assert index.record(record.id) == record
+
+
 def test_going_from_one_project_to_another_indexes_nothing_twice(
     index: DocumentIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

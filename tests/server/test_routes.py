@@ -211,6 +211,18 @@ class TestSearch:
         frameworks = {document["record"]["framework"] for document in found["documents"]}
         assert all("Hugging Face" in framework for framework in frameworks)
 
+    async def test_finds_what_lies_beside_the_notebook(
+        self, client: Client, catalog: Callable[..., None], jp_root_dir: Path
+    ) -> None:
+        catalog(1, jp_root_dir / "shop" / "gorilla-catalogs")
+        sources = {}
+        for project in ("", "shop", str(jp_root_dir / "shop")):
+            parameters = {"q": "count widgets", "limit": "1", "project": project}
+            found = (await client("GET", "/gorilla/search", params=parameters)).json
+            sources[project] = found["documents"][0]["source"]
+        assert sources.pop("") != "widgets"
+        assert set(sources.values()) == {"widgets"}
+
     @pytest.mark.parametrize(
         ("query", "words"),
         [

@@ -6,6 +6,7 @@ import type {
   Candidate,
   Document,
   IClient,
+  IOptions,
   Progress,
   Request
 } from '../request';
@@ -36,12 +37,6 @@ export interface IQuestion {
 export type IShown = Pick<Document, 'source' | 'install' | 'record'> &
   Partial<Pick<Document, 'id' | 'package' | 'installed'>> &
   Partial<Pick<Candidate, 'code' | 'checks'>>;
-
-/** What the person wants beside the sentence. */
-export interface IOptions {
-  candidates: number;
-  model: string;
-}
 
 /** What was found wrong; `unreachable` asks for patience, `refused` for another question. */
 export interface IFault {
@@ -102,7 +97,8 @@ export class PanelModel {
 
   /** Search at once. */
   async search(): Promise<void> {
-    const query = { q: this.text.trim(), limit: SEARCH_LIMIT, ...this.filters };
+    const project = this.options().project ?? '';
+    const query = { q: this.text.trim(), limit: SEARCH_LIMIT, project, ...this.filters };
     if (!query.q) {
       this.clear();
       return;
@@ -126,14 +122,12 @@ export class PanelModel {
       this.clear();
       return null;
     }
-    const { candidates, model } = this.options();
     const request: Request = {
       instruction,
-      candidates,
+      ...this.options(),
       framework: filters.framework || null,
       domain: filters.domain || null,
-      package: filters.package || null,
-      model: model || null
+      package: filters.package || null
     };
     this.forget();
     this.shown = null;
