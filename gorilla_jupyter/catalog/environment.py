@@ -28,7 +28,7 @@ from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.catalog.callables import Describer
 from gorilla_jupyter.catalog.conventions import PYTHON
 from gorilla_jupyter.catalog.store import CatalogError, CatalogStore, environment_name
-from gorilla_jupyter.record import DISTRIBUTION_ALIASES, ApiRecord, distribution_name
+from gorilla_jupyter.record import DISTRIBUTION_ALIASES, ApiRecord, distribution_name, module_name
 
 FORMAT = 1
 """Raised when records are made in another way: what an older one made is read again."""
@@ -125,8 +125,8 @@ def index_environment(
     What is not installed any more is removed. Closing the iterator stops; what was finished stays,
     and the next run does the rest.
 
-    :param names: distributions, or ``python`` for the standard library; none of them brings what is
-        there up to date.
+    :param names: distributions, what is imported of them, or ``python`` for the standard library;
+        none of them brings what is there up to date.
     :param executable: the interpreter whose environment it is; "" for this one.
     :param seconds: how long reading one distribution may take.
     :param silent_seconds: how long importing one module may take.
@@ -146,7 +146,8 @@ def index_environment(
         for name in [name for name in present if name not in environment.distributions]:
             _remove(present.pop(name))
             yield Outcome(name, State.REMOVED, f"{name} is not installed any more: removed.")
-        wanted = [*dict.fromkeys(map(_distribution, names))] or sorted(present)
+        named = dict.fromkeys(_distribution(name, environment) for name in names)
+        wanted = [*named] or sorted(present)
         for number, name in enumerate(wanted, start=1):
             version = environment.distributions.get(name)
             if version is None:
@@ -358,9 +359,15 @@ def _variables() -> dict[str, str]:
     }
 
 
-def _distribution(name: str) -> str:
+def _distribution(name: str, environment: Environment) -> str:
     normalized = distribution_name(name) or name
-    return DISTRIBUTION_ALIASES.get(normalized, normalized)
+    known = DISTRIBUTION_ALIASES.get(normalized, normalized)
+    if known in environment.distributions:
+        return known
+    if name in sys.stdlib_module_names:
+        return PYTHON
+    with_module = (found for found in environment.distributions if module_name(found) == name)
+    return next(with_module, known)
 
 
 def _plain_version(version: str) -> str:

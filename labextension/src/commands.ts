@@ -12,7 +12,7 @@ import { warn } from './notify';
 import type { PanelModel } from './panel/model';
 import type { Sidebar } from './panel/sidebar';
 import type { IClient } from './request';
-import { sentenceOfCell } from './sentence';
+import { importedModules, sentenceOfCell } from './sentence';
 import type { Settings } from './settings';
 import type { StatusModel } from './status';
 
@@ -21,6 +21,7 @@ export namespace CommandIDs {
   export const turnIntoCode = 'gorilla:turn-into-code';
   export const askSelection = 'gorilla:ask-selection';
   export const index = 'gorilla:index';
+  export const indexEnvironment = 'gorilla:index-environment';
 }
 
 interface IParts {
@@ -115,6 +116,19 @@ export function addCommands(parts: IParts): void {
         warn((error as Error).message);
       }
       status.refresh();
+    }
+  });
+
+  commands.addCommand(CommandIDs.indexEnvironment, {
+    label: trans.__('Read What Is Installed'),
+    caption: trans.__('Insert the line that makes documents of the packages of this kernel'),
+    icon: gorillaIcon,
+    execute: async () => {
+      const cells = notebooks?.currentWidget?.content.model?.sharedModel.cells ?? [];
+      const code = cells.filter(cell => cell.cell_type === 'code');
+      const names = importedModules(code.map(cell => cell.getSource()));
+      const line = `%gorilla_index ${names.join(' ') || 'python'}`;
+      await inserter.insert(`%load_ext gorilla_jupyter\n${line}`);
     }
   });
 

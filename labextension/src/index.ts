@@ -98,6 +98,7 @@ const plugin: JupyterFrontEndPlugin<IInserter> = {
         const placed = code === undefined && id ? await client.record(id).catch(() => null) : null;
         return code || placed?.code || written;
       },
+      indexEnvironment: () => void app.commands.execute(CommandIDs.indexEnvironment),
       showDocument: shown => {
         model.open(shown);
         void app.commands.execute(CommandIDs.open);

@@ -25,6 +25,16 @@ export function sentenceOfCell(source: string): string {
     .trim();
 }
 
+/** The topmost modules that the statements of a notebook import, as they come. */
+export function importedModules(sources: readonly string[]): string[] {
+  const statements = sources.flatMap(source => [
+    ...source.matchAll(/^\s*(?:import\s+(.+)|from\s+(\w[\w.]*)\s+import\b)/gm)
+  ]);
+  const names = statements.flatMap(([, imported, from]) => (imported ?? from).split(','));
+  const topmost = names.map(name => /^\s*([A-Za-z_]\w*)/.exec(name)?.[1]);
+  return [...new Set(topmost.filter(name => name !== undefined))];
+}
+
 function lastLine(text: string): string {
   return text.slice(text.lastIndexOf('\n') + 1);
 }

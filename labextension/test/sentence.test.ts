@@ -1,4 +1,4 @@
-import { indentation, sentenceAtCursor, sentenceOfCell } from '../src/sentence';
+import { importedModules, indentation, sentenceAtCursor, sentenceOfCell } from '../src/sentence';
 
 describe('sentenceAtCursor', () => {
   it.each([
@@ -39,6 +39,15 @@ describe('sentenceOfCell', () => {
   ])('reads %j', (source, sentence) => {
     expect(sentenceOfCell(source)).toBe(sentence);
   });
+});
+
+test('the topmost modules that a notebook imports', () => {
+  const sources = [
+    '%matplotlib inline\nimport numpy as np, pandas as pd',
+    'from sklearn.linear_model import Ridge\nif x:\n    import numpy.linalg',
+    '# import nothing from here\nx = "from a import b"'
+  ];
+  expect(importedModules(sources)).toEqual(['numpy', 'pandas', 'sklearn']);
 });
 
 test('the indentation is that of the line of the cursor', () => {

@@ -237,6 +237,11 @@ def test_a_distribution_that_is_not_installed_is_named() -> None:
     assert "no-such-thing is not installed in" in outcome.sentence
 
 
+def test_a_distribution_goes_by_what_is_imported_of_it_too(install: Install) -> None:
+    install("scikit-learn", {"sklearn.py": TEA})
+    assert states("sklearn") == {"scikit-learn": State.INDEXED}
+
+
 def test_a_path_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="is no Python interpreter"):
         list(index_environment(["tea"], executable=str(tmp_path / "python")))

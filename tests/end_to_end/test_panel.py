@@ -273,6 +273,18 @@ class TestHostileRecords:
         assert remote == []
 
 
+class TestReadingWhatIsInstalled:
+    def test_is_a_line_for_the_person_to_run(self, lab: Lab) -> None:
+        lab.open_notebook(code("import pandas as pd"), code(""))
+        lab.page.locator(".jp-Cell").nth(1).locator(".cm-content").click()
+        lab.open_panel()
+        lab.panel.get_by_role("button", name="Read what is installed").click()
+        line = "%load_ext gorilla_jupyter\n%gorilla_index pandas"
+        expect(lab.page.locator(".jp-Cell").nth(1)).to_contain_text("%gorilla_index pandas")
+        assert lab.sources() == ["import pandas as pd", line]
+        assert lab.cells()[1]["execution_count"] is None
+
+
 class TestAsk:
     def test_documents_come_first_then_candidates_with_their_checks(self, lab: Lab) -> None:
         lab.open()

@@ -9,6 +9,8 @@ export interface IServices {
   rendermime: IRenderMimeRegistry;
   /** Insert code where the person is at. */
   insert(code: string): Promise<unknown>;
+  /** Insert the line that makes documents of what is installed. */
+  indexEnvironment(): void;
   /** The cell that the call of a document becomes. */
   cell(shown: IShown): Promise<string>;
   /** Open a document in the panel. */

@@ -163,11 +163,16 @@ function Found({ model, services }: IPanelProps): JSX.Element {
         </section>
       )}
       {!model.hasResult && model.activity === 'idle' && !model.fault && (
-        <p className="jp-Gorilla-muted">
-          {trans.__(
-            'Type to search the documentation; press Enter to get code for the sentence. Nothing is run for you.'
-          )}
-        </p>
+        <div className="jp-Gorilla-muted">
+          <p>
+            {trans.__(
+              'Type to search the documentation; press Enter to get code for the sentence. Nothing is run for you.'
+            )}
+          </p>
+          <button className="jp-Gorilla-link" onClick={() => services.indexEnvironment()}>
+            {trans.__('Read what is installed')}
+          </button>
+        </div>
       )}
       <History model={model} services={services} />
     </>
