@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gorilla_jupyter.index.scoring import Nearness, Scored, best_documents, catalog_ranks
+from gorilla_jupyter.index.languages import LANGUAGES, MANY
+from gorilla_jupyter.index.scoring import (
+    Nearness,
+    Scored,
+    best_documents,
+    catalog_ranks,
+    documents_with,
+)
 from gorilla_jupyter.index.vectors import document_key
 from gorilla_jupyter.record import ApiRecord, module_name
 
@@ -178,6 +185,7 @@ class LexicalIndex:
         self._entries: dict[str, Entry] | None = None
         self._ranked: tuple[tuple[str, ...], NDArray[np.intp]] | None = None
         self._columns: tuple[list[str], NDArray[np.intp]] | None = None
+        self._languages: dict[str, NDArray[np.intp]] | None = None
         self._state: State = ()
         if folder is None:
             self._index = _MemoryStorage().create().create_index(_schema())
@@ -311,7 +319,7 @@ class LexicalIndex:
                     *(("catalog", key) for key in hidden),
                 ],
                 ranks=self._ranks(reader, tuple(order)),
-                nearness=self._nearness(reader, cosines) if cosines else None,
+                nearness=self._nearness(reader, terms, cosines) if cosines else None,
             )
             return [_hit(_record(searcher.stored_fields(hit.number)), hit) for hit in found]
 
@@ -320,9 +328,28 @@ class LexicalIndex:
             self._ranked = order, catalog_ranks(reader, order)
         return self._ranked[1]
 
-    def _nearness(self, reader: Any, cosines: Cosines) -> Nearness:
+    def _nearness(self, reader: Any, terms: Collection[str], cosines: Cosines) -> Nearness:
         keys, groups = self._read_columns(reader)
-        return Nearness(*cosines(keys), groups)
+        unfit = np.zeros(len(keys), dtype=bool)
+        languages = self._read_languages(reader)
+        for numbers in languages.values():
+            unfit[numbers] = True
+        for asked in languages.keys() & set(terms):
+            unfit[languages[asked]] = False
+        return Nearness(*cosines(keys), groups, unfit)
+
+    def _read_languages(self, reader: Any) -> dict[str, NDArray[np.intp]]:
+        """The documents that are made for each language, by the stem of its name."""
+        if self._languages is None:
+            naming = {
+                stem: np.concatenate([documents_with(reader, field, stem) for field in BOOSTS])
+                for stem in map(_stem, sorted(LANGUAGES))
+            }
+            named = np.bincount(np.concatenate([*naming.values()]), minlength=1)
+            self._languages = {
+                stem: numbers[named[numbers] < MANY] for stem, numbers in naming.items()
+            }
+        return self._languages
 
     def _read_columns(self, reader: Any) -> tuple[list[str], NDArray[np.intp]]:
         """Every document's key and the number of its group, "" and -1 for what is no document."""
@@ -393,6 +420,7 @@ class LexicalIndex:
                 self._entries = None
                 self._ranked = None
                 self._columns = None
+                self._languages = None
             yield self._searcher
 
     def _current_state(self) -> State:

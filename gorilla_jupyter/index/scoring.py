@@ -32,6 +32,10 @@ KEYWORDS = 3
 them all is meant, as is one whose full name the sentence has, and vectors, which were made for
 needs, do not decide among several."""
 
+UNFIT = 0.03
+"""What a document loses that is made for languages of which the sentence says nothing, in cosines:
+who asks for no language in particular is served best by what is made for none."""
+
 TEMPERATURE = 0.05
 """What cosines are divided by to be logits: as in the encoder's training."""
 
@@ -50,11 +54,13 @@ class Nearness:
     :ivar cosines: of each document's vector to the sentence's.
     :ivar known: which documents have a vector.
     :ivar groups: each document's group, -1 for what is none.
+    :ivar unfit: which documents are made for languages that the sentence does not name.
     """
 
     cosines: NDArray[np.float32]
     known: NDArray[np.bool_]
     groups: NDArray[np.intp]
+    unfit: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def best_documents(
     coverage = np.zeros(count)
     having: dict[str, NDArray[np.intp]] = {}
     for term in telling:
-        found = {field: _documents(reader, field, term) for field in boosts}
+        found = {field: documents_with(reader, field, term) for field in boosts}
         for field, numbers in found.items():
             scores[numbers] += weights[term] * boosts[field]
             coverage[numbers] += weights[term] / everything
@@ -117,10 +123,10 @@ def best_documents(
     for field, values in required:
         others = np.ones(count, dtype=bool)
         for value in values:
-            others[_documents(reader, field, value)] = False
+            others[documents_with(reader, field, value)] = False
         allowed[others] = False
     for field, word in excluded:
-        allowed[_documents(reader, field, word)] = False
+        allowed[documents_with(reader, field, word)] = False
     if nearness is None:
         allowed &= scores > 0
     else:
@@ -131,7 +137,7 @@ def best_documents(
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
         for name in names:
-            named[_documents(reader, "title", name)] = True
+            named[documents_with(reader, "title", name)] = True
         named &= allowed
         scores[named] = 1 + words[named]
     matching = np.flatnonzero(allowed)
@@ -156,6 +162,7 @@ def _relevance(
 ) -> NDArray[np.float64]:
     least, gain = UNSEEN
     own = np.where(nearness.known, nearness.cosines, least + gain * coverage) + WORDS * words
+    own -= UNFIT * nearness.unfit
     numbers = np.flatnonzero(allowed)
     ordered = numbers[np.argsort(-own[numbers], kind="stable")]
     groups = nearness.groups[ordered]
@@ -177,13 +184,14 @@ def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:
     ranks = np.full(reader.doc_count_all(), np.iinfo(np.intp).max)
     ranked = 0
     for catalog in catalogs:
-        numbers = _documents(reader, "catalog", catalog)
+        numbers = documents_with(reader, "catalog", catalog)
         ranks[numbers] = np.arange(ranked, ranked + len(numbers))
         ranked += len(numbers)
     return ranks
 
 
-def _documents(reader: Any, field: str, term: str) -> NDArray[np.intp]:
+def documents_with(reader: Any, field: str, term: str) -> NDArray[np.intp]:
+    """The numbers of the documents that have a term in a field, in their order."""
     if (field, term) not in reader:
         return np.empty(0, dtype=np.intp)
     return np.fromiter(reader.postings(field, term).all_ids(), dtype=np.intp)
