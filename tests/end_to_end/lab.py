@@ -80,12 +80,17 @@ class Lab:
 
     def open_notebook(self, *cells: dict[str, Any], kernel: dict[str, str] | None = None) -> str:
         """Open a new notebook; the name of its file."""
+        name = self.save_notebook(*cells, kernel=kernel)
+        self.open(name)
+        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        return name
+
+    def save_notebook(self, *cells: dict[str, Any], kernel: dict[str, str] | None = None) -> str:
+        """Make a notebook; the name of its file."""
         name = f"{uuid4().hex}.ipynb"
         content = notebook(*cells, kernel=kernel)
         body = {"type": "notebook", "format": "json", "content": content}
         self.server.http.put(f"api/contents/{name}", json=body).raise_for_status()
-        self.open(name)
-        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         return name
 
     def open_panel(self) -> Locator:

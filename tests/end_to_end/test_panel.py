@@ -551,6 +551,17 @@ class TestNotebook:
         )
 
 
+def test_notebook_7_asks_and_inserts(lab_server: JupyterServer, page: Page) -> None:
+    lab = Lab(lab_server, page, [])
+    page.goto(lab_server.page(f"notebooks/{lab.save_notebook(code(''))}"))
+    cell = page.locator(".jp-Notebook .jp-Cell").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Alt+g")
+    inserted = insert_first(lab)
+    expect(cell.locator(".cm-content")).to_contain_text(inserted.splitlines()[-1])
+    expect(cell.locator(".cm-content")).to_be_focused()
+
+
 class TestSettings:
     def test_fewer_answers_and_no_completion(self, lab: Lab) -> None:
         put_setting(lab.server, PLUGIN, {"candidates": 1, "inlineCompletion": False})
