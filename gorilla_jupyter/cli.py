@@ -178,14 +178,30 @@ def _parser() -> argparse.ArgumentParser:
         "--apibench", type=Path, required=True, metavar="FOLDER", help="APIBench's files"
     )
     tables.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
-    tables.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
-    tables.add_argument(
-        "--document",
-        type=Path,
-        default=Path("docs/benchmark.md"),
-        help="where the tables stand (docs/benchmark.md)",
-    )
     tables.set_defaults(run=_bench_tables)
+
+    ablation = benchmarks.add_parser("ablation", help="what each part of the embedded model adds")
+    ablation.add_argument(
+        "--apibench", type=Path, required=True, metavar="FOLDER", help="APIBench's files"
+    )
+    ablation.add_argument(
+        "--weights",
+        nargs="*",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="other weights than those shipped, that 'train encoder --weights' wrote",
+    )
+    for measuring in (tables, ablation):
+        measuring.add_argument(
+            "--results", type=Path, default=Path("results"), help="folder (results)"
+        )
+        measuring.add_argument(
+            "--document",
+            type=Path,
+            default=Path("docs/benchmark.md"),
+            help="where the tables stand (docs/benchmark.md)",
+        )
+    ablation.set_defaults(run=_bench_ablation)
 
     train = commands.add_parser("train", help="make the embedded model")
     steps = train.add_subparsers(required=True, metavar="STEP")
@@ -212,6 +228,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="catalogs without instructions that show how others write, such as APIBench's",
     )
+    encoder.add_argument("--epochs", type=int, help="how often each instruction is learned")
+    encoder.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="(int8)")
+    encoder.add_argument("--weights", type=Path, help="folder to export to (the package's own)")
     encoder.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     encoder.set_defaults(run=_train_encoder)
     return parser
@@ -507,6 +526,15 @@ def _bench_tables(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_ablation(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import ablation
+
+    weights = dict(named.rpartition("=")[::2] for named in options.weights)
+    folders = {name: Path(folder) for name, folder in weights.items()}
+    ablation.run(options.apibench, folders, options.results, options.document)
+    return 0
+
+
 def _train_check(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import check
 
@@ -516,8 +544,14 @@ def _train_check(options: argparse.Namespace) -> int:
 def _train_encoder(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import train_encoder
 
+    given = {name: getattr(options, name) for name in ("epochs", "weights")}
     train_encoder(
-        options.base, options.folder, further=options.further, results=options.results
+        options.base,
+        options.folder,
+        further=options.further,
+        precision=options.precision,
+        results=options.results,
+        **{name: value for name, value in given.items() if value is not None},
     )
     return 0
 

@@ -6,7 +6,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +20,7 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
+from gorilla_jupyter.index.vectors import Encoder
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 from gorilla_jupyter.progress_bar import ProgressBar
 
@@ -115,10 +116,16 @@ def _by_number(
 
 
 @contextmanager
-def engine_of(path: Path, *, model: str = DEFAULT_MODEL) -> Iterator[tuple[Gorilla, list[str]]]:
+def engine_of(
+    path: Path,
+    *,
+    model: str = DEFAULT_MODEL,
+    encoder: Callable[[], Encoder] | None = load_encoder,
+) -> Iterator[tuple[Gorilla, list[str]]]:
     """An engine that knows the APIs of one file and nothing else, and what it cannot do with them:
     a sentence for each record that it cannot read, or can never offer.
 
+    :param encoder: loads the encoder; without one, words alone are searched.
     :raises CatalogError: if there is no API record in the file.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -130,7 +137,7 @@ def engine_of(path: Path, *, model: str = DEFAULT_MODEL) -> Iterator[tuple[Goril
                 compose(record, record.api_call)
             except CompositionError as error:
                 notices.append(f"{path}: never offered. {error}")
-        index = DocumentIndex(store, Path(folder, "index"), encoder=load_encoder)
+        index = DocumentIndex(store, Path(folder, "index"), encoder=encoder)
         gorilla = Gorilla(index, model=model)
         with ProgressBar() as bar:
             for progress in chain(gorilla.refresh(), gorilla.encode()):
@@ -166,10 +173,15 @@ def published_form(candidate: Candidate) -> str:
 
 
 def measure(
-    apis: Path, questions: Path, *, model: str = DEFAULT_MODEL
+    apis: Path,
+    questions: Path,
+    *,
+    model: str = DEFAULT_MODEL,
+    encoder: Callable[[], Encoder] | None = load_encoder,
 ) -> tuple[dict[int, Response], Figures, list[str]]:
     """Answer every question from the APIs of one file.
 
+    :param encoder: as :func:`engine_of` takes it.
     :returns: the responses by the question's number, their figures, and a sentence for each API
         that the engine cannot offer.
     :raises BenchmarkError: if a file cannot be used.
@@ -178,7 +190,7 @@ def measure(
     """
     documentation = Documentation(read_apis(apis))
     asked = read_questions(questions)
-    with engine_of(apis, model=model) as (gorilla, notices):
+    with engine_of(apis, model=model, encoder=encoder) as (gorilla, notices):
         responses = {
             number: answer(gorilla, question["instruction"]) for number, question in asked.items()
         }

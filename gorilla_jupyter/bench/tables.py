@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gorilla_jupyter.bench.apibench import (
@@ -43,8 +43,6 @@ REFERENCE = "the reference calls themselves"
 Tables = Mapping[str, Mapping[str, Figures]]
 """Figures by hub and system."""
 
-_PLACE = re.compile(r"(?<=<!-- tables -->\n).*?(?=<!-- end of tables -->)", re.DOTALL)
-
 
 def run(folder: Path, results: Path, document: Path, *, model: str = DEFAULT_MODEL) -> None:
     """Measure, print the tables, write ``apibench.json`` into the folder ``results`` and redraw
@@ -55,20 +53,30 @@ def run(folder: Path, results: Path, document: Path, *, model: str = DEFAULT_MOD
     :raises BenchmarkError: if a file or the document cannot be used, or no hub is there.
     :raises ModelError: if there is no such model.
     """
-    _place(document)  # before minutes of measuring
+    check_place(document, "tables")  # before minutes of measuring
     tables: dict[str, dict[str, Figures]] = {}
-    for hub, name in HUBS.items():
-        if (folder / "api" / f"{hub}_api.jsonl").exists():
-            tables[name] = _rows(folder, hub, model)
-            print(f"\n{name}\n{table(tables[name])}")
-    if not tables:
-        raise BenchmarkError(f"{folder} holds no api/HUB_api.jsonl of {', '.join(HUBS)}.")
+    for hub, name in present_hubs(folder).items():
+        tables[name] = _rows(folder, hub, model)
+        print(f"\n{name}\n{table(tables[name])}")
     write_results(
         results / "apibench.json",
         "jupyter gorilla bench tables --apibench FOLDER",
         {"tables": tables},
     )
     draw(document, tables)
+
+
+def present_hubs(folder: Path) -> dict[str, str]:
+    """Those of :data:`HUBS` whose files are there.
+
+    :raises BenchmarkError: if none are.
+    """
+    present = {
+        hub: name for hub, name in HUBS.items() if (folder / "api" / f"{hub}_api.jsonl").exists()
+    }
+    if not present:
+        raise BenchmarkError(f"{folder} holds no api/HUB_api.jsonl of {', '.join(HUBS)}.")
+    return present
 
 
 def _rows(folder: Path, hub: str, model: str) -> dict[str, Figures]:
@@ -98,29 +106,46 @@ def draw(document: Path, tables: Tables) -> None:
 
     :raises BenchmarkError: if the document marks none, or cannot be read or written.
     """
-    text, start, end = _place(document)
-    drawn = "".join(f"\n## {name}\n\n{_markdown(rows)}" for name, rows in tables.items())
-    document.write_text(f"{text[:start]}{drawn}\n{text[end:]}", encoding="utf-8")
+    drawn = "".join(
+        f"\n## {name}\n\n{markdown(COLUMNS, {system: cells(row) for system, row in rows.items()})}"
+        for name, rows in tables.items()
+    )
+    put(document, "tables", drawn)
 
 
-def _place(document: Path) -> tuple[str, int, int]:
+def check_place(document: Path, name: str) -> tuple[str, int, int]:
+    """The text of a document, and from where to where it leaves room for what has that name.
+
+    :raises BenchmarkError: if it cannot be read or leaves none.
+    """
     try:
         text = document.read_text(encoding="utf-8")
     except OSError as error:
         raise BenchmarkError(f"{document} cannot be read: {error.strerror}.") from error
-    place = _PLACE.search(text)
+    place = re.search(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", text, re.DOTALL)
     if place is None:
         raise BenchmarkError(
-            f"{document} marks no place for the tables: write a line '<!-- tables -->' and, below, "
-            "a line '<!-- end of tables -->'."
+            f"{document} marks no place for the {name}: write a line '<!-- {name} -->' and, below, "
+            f"a line '<!-- end of {name} -->'."
         )
     return text, place.start(), place.end()
 
 
-def _markdown(rows: Mapping[str, Figures]) -> str:
+def put(document: Path, name: str, drawn: str) -> None:
+    """Put Markdown into the place of that name in a document.
+
+    :raises BenchmarkError: as :func:`check_place` does.
+    """
+    text, start, end = check_place(document, name)
+    document.write_text(f"{text[:start]}{drawn}\n{text[end:]}", encoding="utf-8")
+
+
+def markdown(columns: Iterable[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """A table whose rows have names."""
+    columns = list(columns)
     lines = [
-        ["", *COLUMNS],
-        ["---", *["---:"] * len(COLUMNS)],
-        *([name, *cells(figures)] for name, figures in rows.items()),
+        ["", *columns],
+        ["---", *["---:"] * len(columns)],
+        *([name, *row] for name, row in rows.items()),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

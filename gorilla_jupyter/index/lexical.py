@@ -89,7 +89,7 @@ _STEMS = _TOKENS | _STEM_FILTER
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-Cosines = Callable[[list[str]], tuple[NDArray[np.float32], NDArray[np.bool_]]]
+Cosines = Callable[[list[str]], tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]
 
 State = tuple[tuple[str, int, int], ...]
 """The tables of contents of an index on disk: name, size and time of change."""
@@ -112,12 +112,16 @@ class IndexBusyError(Exception):
 
 @dataclass(frozen=True)
 class Hit:
-    """A record that matches; see :class:`gorilla_jupyter.answer.Document` for the fields."""
+    """A record that matches; see :class:`gorilla_jupyter.answer.Document` for the fields.
+
+    :ivar noise: see :func:`gorilla_jupyter.index.scoring.noise_of`.
+    """
 
     record: ApiRecord
     score: float
     coverage: float
     highlight: str
+    noise: float
 
 
 @dataclass(frozen=True)
@@ -295,7 +299,8 @@ class LexicalIndex:
         :param environment: the one whose documents are considered beside those of none.
         :param hidden: catalogs whose documents are left out.
         :param order: the catalogs whose documents come first where scores are equal.
-        :param cosines: from the documents' keys to their nearness and which of them have one.
+        :param cosines: from the documents' keys to their nearness, which of them have one, and
+            their nearness to sentences that no document answers.
         """
         terms = _terms(text)
         if not terms and cosines is None:
@@ -336,7 +341,8 @@ class LexicalIndex:
             unfit[numbers] = True
         for asked in languages.keys() & set(terms):
             unfit[languages[asked]] = False
-        return Nearness(*cosines(keys), groups, unfit)
+        near, known, off_topic = cosines(keys)
+        return Nearness(near, known, groups, unfit, off_topic)
 
     def _read_languages(self, reader: Any) -> dict[str, NDArray[np.intp]]:
         """The documents that are made for each language, by the stem of its name."""
@@ -591,7 +597,7 @@ def _hit(record: ApiRecord, scored: Scored) -> Hit:
         top=2,
     )
     beginning = textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …")
-    return Hit(record, scored.score, scored.coverage, shown or beginning)
+    return Hit(record, scored.score, scored.coverage, shown or beginning, scored.noise)
 
 
 def _record(stored: Any) -> ApiRecord:

@@ -5,9 +5,9 @@ and neither length nor repetition counting (b = 0, k1 = 0): a thorough document 
 short one, and twins tie in the order of their catalog. Each word then adds the same to every
 document that has it in the same field, which arrays sum in a fraction of a search engine's time.
 
-Where there are vectors, their nearness to the sentence's counts, the words add to it, and each
-document counts as much as its group does, whose probability is the sum of those of its best ones:
-what a task's documents have in common tells more of a sentence than any single one of them.
+Where there are vectors, their nearness to the sentence's counts, the words add to it, and so does
+the document's group, whose probability is the sum of those of its best ones: what the documents of
+a task have in common tells more of a sentence than any single one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 MAX_TERMS = 64
 """How many different words of a text are looked for: of more, those that tell most."""
-
 
 WORDS = 0.15
 """What a document that has every word of a sentence gains over one that has none, in cosines."""
@@ -39,8 +38,15 @@ who asks for no language in particular is served best by what is made for none."
 TEMPERATURE = 0.05
 """What cosines are divided by to be logits: as in the encoder's training."""
 
+GROUP = 2.0
+"""What a document's group counts beside the document."""
+
 GROUP_SIZE = 10
 """How many documents speak for their group."""
+
+NOISE = 0.9
+"""The share of the sentences that nothing answers that are farther from all documents than the
+noise."""
 
 UNSEEN = (0.2, 0.4)
 """The cosine at which a document without a vector is put: without any word of a sentence, and what
@@ -55,12 +61,15 @@ class Nearness:
     :ivar known: which documents have a vector.
     :ivar groups: each document's group, -1 for what is none.
     :ivar unfit: which documents are made for languages that the sentence does not name.
+    :ivar off_topic: the cosines of each document's vector to those of sentences that no document
+        answers, a row a document.
     """
 
     cosines: NDArray[np.float32]
     known: NDArray[np.bool_]
     groups: NDArray[np.intp]
     unfit: NDArray[np.bool_]
+    off_topic: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -70,12 +79,14 @@ class Scored:
     :ivar number: its place in the index.
     :ivar coverage: how much of what the words tell it has, 0 to 1.
     :ivar matched: the words that it has.
+    :ivar noise: see :func:`noise_of`; infinite without vectors.
     """
 
     number: int
     score: float
     coverage: float
     matched: frozenset[str]
+    noise: float
 
 
 def best_documents(
@@ -119,6 +130,7 @@ def best_documents(
             scores[numbers] += weights[term] * boosts[field]
             coverage[numbers] += weights[term] / everything
         having[term] = np.concatenate(list(found.values()))
+    noise = math.inf
     allowed = np.ones(count, dtype=bool)
     for field, values in required:
         others = np.ones(count, dtype=bool)
@@ -140,6 +152,7 @@ def best_documents(
             named[documents_with(reader, "title", name)] = True
         named &= allowed
         scores[named] = 1 + words[named]
+        noise = noise_of(nearness.off_topic[allowed & nearness.known])
     matching = np.flatnonzero(allowed)
     best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
@@ -149,9 +162,21 @@ def best_documents(
             float(scores[number]),
             float(coverage[number]),
             frozenset(term for term in telling if matches[term][place]),
+            noise,
         )
         for place, number in enumerate(best)
     ]
+
+
+def noise_of(off_topic: NDArray[np.float32]) -> float:
+    """How near documents come to a sentence that none of them answers: the more there are, and the
+    more they tell, the nearer (as in the test normalisation of Auckenthaler, Carey and
+    Lloyd-Thomas, "Score normalization for text-independent speaker verification systems", 2000).
+
+    :param off_topic: cosines to such sentences, a row a document; without any, nothing is known,
+        and the noise is infinite.
+    """
+    return float(np.quantile(off_topic.max(axis=0), NOISE)) if off_topic.size else math.inf
 
 
 def _relevance(
@@ -175,7 +200,7 @@ def _relevance(
     odds = np.bincount(groups[speaking], np.exp(own[ordered[speaking]] / TEMPERATURE))
     of_group = np.zeros(len(own))
     of_group[numbers] = TEMPERATURE * np.log(odds[nearness.groups[numbers]])
-    return np.asarray((own + of_group) / 2)
+    return np.asarray((own + GROUP * of_group) / (1 + GROUP))
 
 
 def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:

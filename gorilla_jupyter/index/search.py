@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,7 @@ from gorilla_jupyter.index.vectors import (
     Encoder,
     EncoderError,
     VectorCache,
+    Vectors,
     document_key,
     document_text,
 )
@@ -59,6 +61,22 @@ def index_folder() -> Path:
     return root / "index"
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The vectors of the documents as the index has them, which of them are known, and their
+    cosines to sentences that no document answers, a row a document."""
+
+    keys: list[str]
+    vectors: Vectors
+    known: NDArray[np.bool_]
+    off_topic: Vectors
+
+    def put(self, places: list[int], vectors: Vectors, off_topic: Vectors) -> None:
+        self.vectors[places] = vectors
+        self.known[places] = True
+        self.off_topic[places] = vectors @ off_topic.T
+
+
 class DocumentIndex:
     """The documents of ``store``, searchable.
 
@@ -83,7 +101,7 @@ class DocumentIndex:
         self._encoder: Encoder | None = None
         self._encoder_fault: str | None = None
         self._vectors: VectorCache | None = None
-        self._rows: tuple[list[str], NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self._rows: _Rows | None = None
         self._on_disk: LexicalIndex | None = None
         self._in_memory: LexicalIndex | None = None
         self._retry_at = 0.0
@@ -149,7 +167,7 @@ class DocumentIndex:
                         hit.score,
                         hit.coverage,
                         hit.highlight,
-                        encoder.fit(hit.score) if encoder else None,
+                        encoder.fit(hit.score, hit.noise) if encoder else None,
                     )
                     for hit in hits
                 ),
@@ -173,9 +191,8 @@ class DocumentIndex:
             records = self._read(partial(LexicalIndex.records, numbers=places))
             vectors = encoder.documents([document_text(record) for record in records])
             self._vectors.add([document_key(record) for record in records], vectors)
-            if self._rows is not None and self._rows[0] is keys:
-                _, rows, known = self._rows
-                rows[places], known[places] = vectors, True
+            if self._rows is not None and self._rows.keys is keys:
+                self._rows.put(places, vectors, encoder.off_topic)
             if self._vectors.unsaved >= VECTORS_PER_SAVING:
                 self._save_vectors(keys)
         self._save_vectors(keys)
@@ -204,12 +221,14 @@ class DocumentIndex:
     def _cosines(self, encoder: Encoder, text: str) -> Cosines:
         (sentence,) = encoder.sentences([text])
 
-        def cosines(keys: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-            if self._rows is None or self._rows[0] is not keys:
+        def cosines(
+            keys: list[str],
+        ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+            if self._rows is None or self._rows.keys is not keys:
                 assert self._vectors is not None
-                self._rows = (keys, *self._vectors.rows(keys))
-            _, rows, known = self._rows
-            return rows @ sentence, known
+                vectors, known = self._vectors.rows(keys)
+                self._rows = _Rows(keys, vectors, known, vectors @ encoder.off_topic.T)
+            return self._rows.vectors @ sentence, self._rows.known, self._rows.off_topic
 
         return cosines
 

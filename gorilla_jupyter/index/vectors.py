@@ -31,18 +31,23 @@ class Encoder(Protocol):
 
     :ivar name: changes with the weights, because vectors of different weights do not compare.
     :ivar shipped: a file with the vectors of the shipped documents.
+    :ivar off_topic: the vectors of sentences that no document answers, one a row.
     """
 
     name: str
     dimensions: int
     shipped: Path
+    off_topic: Vectors
 
     def sentences(self, texts: Sequence[str]) -> Vectors: ...
 
     def documents(self, texts: Sequence[str]) -> Vectors: ...
 
-    def fit(self, relevance: float) -> float:
-        """How likely a document of that relevance answers the sentence, 0 to 1."""
+    def fit(self, relevance: float, noise: float) -> float:
+        """How likely a document of that relevance answers the sentence, 0 to 1.
+
+        :param noise: see :func:`gorilla_jupyter.index.scoring.noise_of`.
+        """
         ...
 
 

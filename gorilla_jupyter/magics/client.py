@@ -193,10 +193,9 @@ class Client:
 
 
 def current_folder() -> str | None:
-    """The folder of the notebook, where kernels run; None where it is gone or has no readable name.
-    """
+    """The folder of the notebook, where kernels run; None where it is gone, or no text names it."""
     try:
-        folder = os.getcwd()
+        folder = str(Path.cwd())
         folder.encode()
     except (FileNotFoundError, UnicodeEncodeError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ CARD = "encoder.json"
 MODEL = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
 SHIPPED_VECTORS = "documents.npz"
+OFF_TOPIC = "off-topic.npy"
 
 DIMENSIONS = 384
 
@@ -34,18 +36,20 @@ DOCUMENT_TOKENS = 80
 class Encoder:
     """all-MiniLM-L6-v2, trained on instructions, in onnxruntime.
 
-    :param folder: the weights, the tokenizer, and the card with their hashes.
+    :param folder: the weights, the tokenizer, the vectors of sentences that no document answers,
+        and the card with their hashes.
     :raises EncoderError: if a file is missing, or is not the one that was written.
     """
 
     def __init__(self, folder: Path = WEIGHTS) -> None:
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            hashes = {name: str(card["sha256"][name]) for name in (MODEL, TOKENIZER)}
+            hashes = {name: str(card["sha256"][name]) for name in (MODEL, TOKENIZER, OFF_TOPIC)}
             content = {name: (folder / name).read_bytes() for name in hashes}
             self.dimensions = int(card["dimensions"])
             self._threshold = float(card["threshold"])
             self._steepness = float(card["steepness"])
+            self._noise = float(card["noise"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(_sentence(folder, f"cannot be read ({error})")) from error
         for name, expected in hashes.items():
@@ -54,6 +58,7 @@ class Encoder:
         self.name = hashes[MODEL][:16]
         self.shipped = folder / SHIPPED_VECTORS
         try:
+            self.off_topic = np.load(io.BytesIO(content[OFF_TOPIC])).astype(np.float32)
             self._start(content[MODEL], content[TOKENIZER])
         except Exception as error:  # onnxruntime and tokenizers raise classes of their own
             raise EncoderError(_sentence(folder, f"cannot be loaded ({error})")) from error
@@ -82,9 +87,16 @@ class Encoder:
         """The vectors of documents, one a row, of length 1."""
         return self._encode(texts, DOCUMENT_TOKENS)
 
-    def fit(self, relevance: float) -> float:
-        """How likely a document of that relevance answers the sentence, 0 to 1."""
-        return 1 / (1 + math.exp(-self._steepness * (relevance - self._threshold)))
+    def fit(self, relevance: float, noise: float) -> float:
+        """How likely a document of that relevance answers the sentence, 0 to 1.
+
+        Among documents that are farther from what is off topic than the shipped ones, less is asked
+        of the relevance.
+
+        :param noise: see :func:`gorilla_jupyter.index.scoring.noise_of`.
+        """
+        threshold = self._threshold + min(0.0, noise - self._noise)
+        return 1 / (1 + math.exp(-self._steepness * (relevance - threshold)))
 
     def _encode(self, texts: Sequence[str], tokens: int) -> NDArray[np.float32]:
         self._tokenizer.enable_truncation(tokens)

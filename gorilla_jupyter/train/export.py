@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from tqdm import tqdm
 
 from gorilla_jupyter.answer import Request
 from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.index.scoring import noise_of
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.index.vectors import document_key, document_text, write_vectors
 from gorilla_jupyter.model.encoder import (
     CARD,
     DIMENSIONS,
     MODEL,
+    OFF_TOPIC,
     SENTENCE_TOKENS,
     SHIPPED_VECTORS,
     TOKENIZER,
@@ -40,6 +42,9 @@ LEAST_COSINE = 0.99
 REFUSED = 0.01
 """The share of answerable sentences that may be told that nothing fits. To refuse fewer is to offer
 more to those that nothing answers; catalogs that training never saw refuse more of both."""
+
+COHORT = 5
+"""One in so many of the sentences that are off topic is shipped, to tell the noise of documents."""
 
 MEDIAN_FIT = 0.9
 """How likely a document of median relevance is said to fit."""
@@ -91,8 +96,14 @@ def quantise(source: Path, target: Path) -> None:
     quantize_dynamic(source, target, weight_type=QuantType.QUInt8, per_channel=True)
 
 
-def export(training: EncoderTraining, tokenizer: Path, folder: Path, texts: Sequence[str]) -> float:
-    """Write weights, tokenizer and card to ``folder`` and return the mean cosine of the quantised
+def export(
+    training: EncoderTraining,
+    tokenizer: Path,
+    folder: Path,
+    texts: Sequence[str],
+    precision: Literal["int8", "fp32"] = "int8",
+) -> float:
+    """Write weights, tokenizer and card to ``folder`` and return the mean cosine of the exported
     vectors of ``texts`` to the full ones.
 
     :raises ExportError: if that is less than :data:`LEAST_COSINE`; ``folder`` is as it was then.
@@ -100,9 +111,13 @@ def export(training: EncoderTraining, tokenizer: Path, folder: Path, texts: Sequ
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         export_onnx(training, work / "full.onnx")
-        quantise(work / "full.onnx", work / MODEL)
+        if precision == "int8":
+            quantise(work / "full.onnx", work / MODEL)
+        else:
+            shutil.move(work / "full.onnx", work / MODEL)
         shutil.copyfile(tokenizer, work / TOKENIZER)
-        write_card(work, threshold=0.0, steepness=1.0)
+        np.save(work / OFF_TOPIC, np.zeros((0, DIMENSIONS), np.float16))
+        write_card(work, threshold=0.0, steepness=1.0, noise=0.0)
         full = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
         encoder = Encoder(work)
         quantised = np.vstack([encoder.sentences([text]) for text in texts])
@@ -113,21 +128,25 @@ def export(training: EncoderTraining, tokenizer: Path, folder: Path, texts: Sequ
                 f"at least {LEAST_COSINE} is asked for. {folder} is as it was."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (MODEL, TOKENIZER, CARD):
+        for name in (MODEL, TOKENIZER, OFF_TOPIC, CARD):
             shutil.move(work / name, folder / name)
     return cosine
 
 
-def write_card(folder: Path, *, threshold: float, steepness: float) -> None:
-    """Write down the weights' hashes, and which relevance means that a document fits."""
+def write_card(folder: Path, *, threshold: float, steepness: float, noise: float) -> None:
+    """Write down the weights' hashes, and which relevance means that a document fits.
+
+    :param noise: of the shipped documents; see :func:`gorilla_jupyter.index.scoring.noise_of`.
+    """
     card = {
         "base": "all-MiniLM-L6-v2",
         "dimensions": DIMENSIONS,
         "threshold": round(threshold, 4),
         "steepness": round(steepness, 4),
+        "noise": round(noise, 4),
         "sha256": {
             name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in (MODEL, TOKENIZER)
+            for name in (MODEL, TOKENIZER, OFF_TOPIC)
         },
     }
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -143,6 +162,18 @@ def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
         vectors[document_key(record)] = vector.astype(np.float16)
     write_vectors(folder / SHIPPED_VECTORS, vectors)
     (folder / SHIPPED_VECTORS).chmod(0o644)  # others than the one who trains will read it
+
+
+def export_off_topic(sentences: Sequence[str], folder: Path) -> float:
+    """Write the vectors of sentences that no document answers, and return the noise of the shipped
+    documents."""
+    encoder = Encoder(folder)
+    vectors = np.vstack([encoder.sentences([text]) for text in sentences]).astype(np.float16)
+    np.save(folder / OFF_TOPIC, vectors)
+    documents = np.load(folder / SHIPPED_VECTORS)["vectors"].astype(np.float32)
+    noise = noise_of(documents @ vectors.T.astype(np.float32))
+    write_card(folder, threshold=0.0, steepness=1.0, noise=noise)
+    return noise
 
 
 @dataclass(frozen=True)
@@ -165,6 +196,7 @@ def calibrate(folder: Path, answered: Sequence[str], off_topic: Sequence[str]) -
     :param answered: sentences that a shipped document answers, of which :data:`REFUSED` are given
         up; a document of their median relevance is said to fit with :data:`MEDIAN_FIT`.
     """
+    noise = export_off_topic(off_topic[::COHORT], folder)
     with tempfile.TemporaryDirectory() as scratch:
         store = CatalogStore(Path(scratch, "catalogs"), project=None)
         index = DocumentIndex(store, Path(scratch, "index"), encoder=lambda: Encoder(folder))
@@ -173,7 +205,7 @@ def calibrate(folder: Path, answered: Sequence[str], off_topic: Sequence[str]) -
     threshold = float(np.quantile(right, REFUSED))
     odds = math.log(MEDIAN_FIT / (1 - MEDIAN_FIT))
     steepness = odds / max(1e-3, float(np.median(right)) - threshold)
-    write_card(folder, threshold=threshold, steepness=steepness)
+    write_card(folder, threshold=threshold, steepness=steepness, noise=noise)
     return Calibration(
         threshold,
         steepness,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.catalog.files import read_file
@@ -48,6 +49,8 @@ def train_encoder(
     folder: Path,
     *,
     further: Sequence[Path] = (),
+    epochs: int = Settings.epochs,
+    precision: Literal["int8", "fp32"] = "int8",
     weights: Path = WEIGHTS,
     results: Path,
 ) -> None:
@@ -55,12 +58,13 @@ def train_encoder(
     ``training.json`` into the folder ``results``.
 
     :param further: catalogs without instructions, whose documents take part by their domain.
+    :param epochs: how often every instruction is learned; after none, it is the base as it was.
     :raises ExportError: if the quantised weights do not do what the full ones do.
     """
     records = shipped_records()
     instructions = read_instructions(records)
     off_topic = read_off_topic()
-    settings = Settings()
+    settings = Settings(epochs=epochs)
     others = [record for path in further for record in read_file(path, source=path.stem).records]
     training = EncoderTraining(base, folder, records, instructions, off_topic, settings, others)
     training.run()
@@ -71,7 +75,7 @@ def train_encoder(
         for instruction in instructions
         if part_of(instruction.record) is Part.VALIDATION
     ]
-    cosine = export(training, base / TOKENIZER, weights, validation)
+    cosine = export(training, base / TOKENIZER, weights, validation, precision)
     export_documents(records, weights)
     calibration = calibrate(weights, validation, off_topic)
     write_results(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from gorilla_jupyter import cli
-from gorilla_jupyter.bench import apibench, tables
+from gorilla_jupyter.bench import ablation, apibench, tables
 from gorilla_jupyter.bench.apibench import Response
 from gorilla_jupyter.bench.results import BenchmarkError
+from gorilla_jupyter.model.encoder import WEIGHTS
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -230,6 +232,26 @@ def test_one_command_measures_and_redraws_the_document(
     assert "old" not in text
 
 
+def test_the_ablation_measures_with_less_and_less(
+    apis: Path, questions: Path, tmp_path: Path
+) -> None:
+    document = tmp_path / "benchmark.md"
+    document.write_text("Before\n<!-- ablation -->\nold\n<!-- end of ablation -->\n")
+    weights = shutil.copytree(WEIGHTS, tmp_path / "weights")
+    options = {"--apibench": tmp_path, "--results": tmp_path, "--document": document}
+    wanted = [str(word) for pair in options.items() for word in pair]
+    assert cli.main(["bench", "ablation", *wanted, "--weights", f"the same={weights}"]) == 0
+    rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
+    assert list(rows) == ["words alone", "the same", "as shipped"]
+    same, shipped = (
+        {name: value for name, value in rows[row]["TensorFlow Hub"].items() if name != "median ms"}
+        for row in ("the same", "as shipped")
+    )
+    assert same == shipped
+    assert "old" not in document.read_text()
+    assert "\n| as shipped | 0.500 |" in document.read_text()
+
+
 def test_tables_drawn_again_stay_the_same(document: Path) -> None:
     drawn = {"Hub": {"system": {"responses": 3, "functionality": 0.5}}}
     tables.draw(document, drawn)
@@ -259,4 +281,6 @@ def test_the_published_tables_are_those_of_the_results(tmp_path: Path) -> None:
     copy = tmp_path / "benchmark.md"
     copy.write_text(published, encoding="utf-8")
     tables.draw(copy, results["tables"])
+    measured = json.loads((CHECKOUT / "results" / "ablation.json").read_text())
+    ablation.draw(copy, measured["rows"], measured["megabytes"])
     assert copy.read_text(encoding="utf-8") == published

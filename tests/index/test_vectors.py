@@ -49,6 +49,7 @@ class MeaningEncoder:
 
     def __init__(self, folder: Path) -> None:
         self.shipped = folder / "none.npz"
+        self.off_topic = self.sentences(["a photo"])
         self.encoded: list[str] = []
 
     def sentences(self, texts: Sequence[str]) -> Vectors:
@@ -69,7 +70,7 @@ class MeaningEncoder:
         self.encoded += texts
         return self.sentences(texts)
 
-    def fit(self, relevance: float) -> float:
+    def fit(self, relevance: float, noise: float) -> float:
         return 1 / (1 + math.exp(-20 * (relevance - 0.5)))
 
 
@@ -116,6 +117,41 @@ def test_a_document_says_how_likely_it_fits(index: DocumentIndex) -> None:
     assert best.fit is not None
     assert poor.fit is not None
     assert poor.fit < 0.5 < best.fit
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tell cats from dogs and foxes", "acme/eyes"),
+        ("tell Korean cats from dogs and foxes", "acme/korean-eyes"),
+    ],
+)
+def test_what_is_made_for_a_language_is_for_those_who_name_it(
+    index: DocumentIndex, store: CatalogStore, text: str, name: str
+) -> None:
+    made_for_korean = "Tells Korean cats from dogs."
+    korean = replace(EYES, api_name="acme/korean-eyes", description=made_for_korean)
+    write_records(store.folder / "mine.jsonl", [korean, EYES, CHOIR, VOICE])
+    encode(index)
+    assert names(index, text)[0] == name
+
+
+def test_the_noise_is_that_of_the_documents_that_are_considered(
+    store: CatalogStore, tmp_path: Path
+) -> None:
+    noises = []
+
+    class Listening(MeaningEncoder):
+        def fit(self, relevance: float, noise: float) -> float:
+            noises.append(noise)
+            return super().fit(relevance, noise)
+
+    index = DocumentIndex(store, tmp_path / "new", encoder=lambda: Listening(tmp_path))
+    encode(index)
+    for domain in ("pictures", "audio"):
+        noises.clear()
+        names(index, "a photo of cats", domain=domain)
+        assert (noises[0] > 0.5) == (domain == "pictures")
 
 
 def test_words_alone_find_what_has_no_vector_yet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from gorilla_jupyter.index.vectors import EncoderError, VectorCache, document_key
-from gorilla_jupyter.model.encoder import CARD, MODEL, TOKENIZER, WEIGHTS, Encoder
+from gorilla_jupyter.model.encoder import CARD, MODEL, OFF_TOPIC, TOKENIZER, WEIGHTS, Encoder
 from gorilla_jupyter.train.instructions import shipped_records
 
 MOST_BYTES = 45 * 2**20
@@ -54,14 +55,22 @@ def test_the_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < MOST_BYTES
 
 
-@pytest.mark.parametrize("name", [CARD, MODEL, TOKENIZER])
+def test_less_is_asked_of_documents_that_are_far_from_what_is_off_topic(encoder: Encoder) -> None:
+    assert encoder.fit(0.3, noise=0.1) > encoder.fit(0.3, noise=0.3)
+
+
+def test_more_is_never_asked_than_of_the_shipped_documents(encoder: Encoder) -> None:
+    assert encoder.fit(0.3, noise=0.9) == encoder.fit(0.3, noise=math.inf)
+
+
+@pytest.mark.parametrize("name", [CARD, MODEL, OFF_TOPIC, TOKENIZER])
 def test_a_missing_file_is_told_with_what_mends_it(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(EncoderError, match=r"cannot be read.*words alone choose instead"):
         Encoder(copy)
 
 
-@pytest.mark.parametrize("name", [MODEL, TOKENIZER])
+@pytest.mark.parametrize("name", [MODEL, OFF_TOPIC, TOKENIZER])
 def test_an_altered_file_is_told_by_its_hash(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
