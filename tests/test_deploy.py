@@ -13,7 +13,8 @@ import yaml
 from jupyter_server.serverapp import ServerApp
 from jupyterhub.app import JupyterHub
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
-from traitlets.config import Config, Configurable, PyFileConfigLoader
+from traitlets.config import Config, Configurable
+from traitlets.config.loader import PyFileConfigLoader
 
 from gorilla_jupyter.model.backend import load_backend
 from gorilla_jupyter.model.openai import key_variable
@@ -32,7 +33,8 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read_python(name: str) -> Config:
-    return PyFileConfigLoader(name, path=str(DEPLOY)).load_config()
+    loaded: Config = PyFileConfigLoader(name, path=str(DEPLOY)).load_config()
+    return loaded
 
 
 def read_yaml(name: str) -> dict[str, Any]:

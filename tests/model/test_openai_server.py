@@ -33,6 +33,8 @@ pytestmark = [
     ),
 ]
 
+STARTED = re.compile(r"running on (http://\S+)")
+
 UNPACK = """
 import sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -63,27 +65,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(weights: Path) -> Iterator[str]:
     """The model's name, while ``transformers serve`` answers for it."""
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
-    process = subprocess.Popen(
-        [*command, str(weights), "--device", "cpu", "--host", "127.0.0.1", "--port", "0"],
+    serve = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(weights)]
+    with subprocess.Popen(
+        [*serve, *"--device cpu --dtype float32 --host 127.0.0.1 --port 0".split()],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    with process.stderr as lines:
-        said = ""
-        for line in lines:
-            said += line
-            if running := re.search(r"running on (http://\S+)", line):
-                break
-        else:
-            pytest.fail(said)
+    ) as process:
+        assert process.stderr is not None
         try:
-            yield f"openai:{running[1]}/v1#{weights}"
+            started = next(filter(None, map(STARTED.search, process.stderr)), None)
+            assert started, "it ended while it started"
+            yield f"openai:{started[1]}/v1#{weights}"
         finally:
             process.kill()
-            process.wait()
 
 
 @pytest.mark.parametrize("sentence", ["German text to speech", "image classification of animals"])
