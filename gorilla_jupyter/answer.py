@@ -176,9 +176,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that a model's answer must say: that the sentence left the machine, for one."""
+    """Something that a model's answer must say: that the sentence left the machine, for one.
+
+    :ivar stand_in: the model that answers from here on, where it is another than the one asked.
+    """
 
     sentence: str
+    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,7 +241,7 @@ class Answer:
 
     :ivar candidates: best first; none where no document fits.
     :ivar nearest: the documents that came nearest, for a person to look at.
-    :ivar model: the model that chose.
+    :ivar model: the model that answered: not the one that was asked where another stood in for it.
     :ivar timings_ms: milliseconds per step.
     :ivar notices: sentences about what did not go as it should (a broken catalog, a full disk).
     """

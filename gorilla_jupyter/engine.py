@@ -75,12 +75,14 @@ class Gorilla:
         records = [document.record for document in found.documents]
         calls: set[str] = set()
         notices = list(found.notices)
+        answering = backend.name
         for step in _steps(backend, request, found.documents):
             if isinstance(step, Progress):
                 yield step
                 continue
             if isinstance(step, Notice):
                 notices.append(step.sentence)
+                answering = step.stand_in or answering
                 continue
             candidate = _candidate(step, request) if step.record in records else None
             if candidate is not None and (call := _plain_form(candidate)) not in calls:
@@ -96,7 +98,7 @@ class Gorilla:
             instruction=request.instruction,
             candidates=tuple(candidates),
             nearest=found.documents[:NEAREST],
-            model=backend.name,
+            model=answering,
             timings_ms=watch.laps,
             notices=tuple(dict.fromkeys(notices)),
         )
@@ -150,7 +152,7 @@ def _steps(
     try:
         yield from backend.propose(request, documents)
     except ModelFailureError as error:
-        yield Notice(f"{error} The embedded model answered instead.")
+        yield Notice(f"{error} The embedded model answered instead.", stand_in=DEFAULT_MODEL)
         yield from load_backend().propose(request, documents)
 
 

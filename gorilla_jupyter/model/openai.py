@@ -252,6 +252,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[str]:
         body = b"".join([line async for line in _lines(response)])
         yield _text(_json(body), "message")
         return
+    finished = False  # some servers say so, and send no [DONE]
     async for line in _lines(response):
         name, _, data = line.partition(b":")
         if name != b"data":
@@ -264,7 +265,9 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[str]:
         if isinstance(value, dict) and value.get("choices") == []:
             continue  # how many tokens it was, which some servers tell at the end
         yield _text(value, "delta")
-    raise _BadReplyError("stopped in the middle of its answer")
+        finished = finished or value["choices"][0].get("finish_reason") is not None
+    if not finished:
+        raise _BadReplyError("stopped in the middle of its answer")
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from gorilla_jupyter.answer import (
     Request,
 )
 from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.model.backend import DEFAULT_MODEL
 from gorilla_jupyter.model.constrain import NOTHING
 from gorilla_jupyter.model.embedded import EmbeddedBackend
 from gorilla_jupyter.model.prompt import Prompt, readable
@@ -94,11 +95,16 @@ def propose(
         meant = _meant(text, prompt.documents)
         prompt = replace(prompt, written=text[:WRITTEN_CHARACTERS], fault=_fault(written, meant))
     else:
-        wrote = f"{writer.name} wrote {ATTEMPTS} times a call that no document has"
-        if meant is None:
-            yield Notice(f"{wrote}; the embedded model chose instead.")
-        else:
-            yield Notice(f"{wrote}; the documented call of {meant.api_name} stands in its place.")
+        instead = (
+            f"the documented call of {meant.api_name} stands in its place"
+            if meant
+            else "the embedded model chose instead"
+        )
+        yield Notice(
+            f"{writer.name} wrote {ATTEMPTS} times a call that no document has; {instead}.",
+            stand_in=DEFAULT_MODEL,
+        )
+        if meant:
             call = fill_arguments(meant, request.instruction)
             chosen = Proposal(meant, call, _about(meant), score=0.5)
             yield chosen

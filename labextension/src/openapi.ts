@@ -316,6 +316,7 @@ export interface components {
             candidates: components["schemas"]["Candidate"][];
             /** @description The documents that came nearest. */
             nearest: components["schemas"]["Document"][];
+            /** @description The model that answered; not the one that was asked where another stood in for it. */
             model: string;
             timings_ms: {
                 [key: string]: number;

@@ -55,6 +55,9 @@ def calls(answer: Answer) -> list[str]:
         answers(f"Sure!\n```json\n{json.dumps({'api_call': ON_CUDA})}\n```"),
         answers(form(ON_CUDA) + ' {"device": "cuda"}'),
         streams(form(ON_CUDA), end='data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'),
+        streams(
+            form(ON_CUDA), end='data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
+        ),
     ],
     ids=[
         "stream",
@@ -64,6 +67,7 @@ def calls(answer: Answer) -> list[str]:
         "JSON in prose",
         "form, JSON",
         "with usage",
+        "without [DONE]",
     ],
 )
 def test_the_call_that_it_writes_comes_first(
@@ -137,6 +141,24 @@ def test_where_it_writes_no_call_the_embedded_model_chooses(
     answer = ask(gorilla, model_server, answers(text))
     assert calls(answer)[0] == ON_CUDA
     assert answer.notices[0].endswith("the embedded model chose instead.")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [sends(500, ""), answers("Hello!"), answers(form(f"acme/choir: {UNDOCUMENTED}"))],
+    ids=["it fails", "it writes no call", "its call is replaced"],
+)
+def test_where_the_embedded_model_stands_in_the_answer_is_its(
+    gorilla: Gorilla, model_server: ModelServer, reply: Reply
+) -> None:
+    answer = ask(gorilla, model_server, reply)
+    assert (answer.model, len(answer.notices)) == ("embedded", 1)
+
+
+def test_a_model_that_says_that_nothing_fits_has_answered(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    assert ask(gorilla, model_server, answers(form("none"))).model == model_server.model
 
 
 def test_its_progress_is_told(gorilla: Gorilla, model_server: ModelServer) -> None:
