@@ -136,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     latency = benchmarks.add_parser("latency", help="what start-up and questions cost")
     latency.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     latency.set_defaults(run=_bench_latency)
+    load = benchmarks.add_parser("load", help="twenty notebooks that ask one server at once")
+    load.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    load.set_defaults(run=_bench_load)
     cells = benchmarks.add_parser(
         "cells", help="how often the first answer is right, runs, and does what was asked"
     )
@@ -445,6 +448,13 @@ def _bench_latency(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_load(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import load
+
+    load.run(options.results)
+    return 0
+
+
 def _bench_cells(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import cells
 
@@ -516,9 +526,7 @@ def _train_check(options: argparse.Namespace) -> int:
 def _train_encoder(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import train_encoder
 
-    train_encoder(
-        options.base, options.folder, further=options.further, results=options.results
-    )
+    train_encoder(options.base, options.folder, further=options.further, results=options.results)
     return 0
 
 

@@ -195,10 +195,9 @@ class Client:
 
 
 def current_folder() -> str | None:
-    """The folder of the notebook, where kernels run; None where it is gone or has no readable name.
-    """
+    """The notebook's folder, where kernels run; None where it is gone or has no readable name."""
     try:
-        folder = os.getcwd()
+        folder = str(Path.cwd())
         folder.encode()
     except (FileNotFoundError, UnicodeEncodeError):
         return None
