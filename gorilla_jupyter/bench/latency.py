@@ -211,13 +211,14 @@ def _ask_seconds() -> tuple[float, list[float], int]:
     from gorilla_jupyter.demo.session import JupyterServer
 
     with empty_home(), JupyterServer() as server:
-        first = _timed_ask(server.http, SENTENCES[0])
-        warm = [_timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
+        first = timed_ask(server.http, SENTENCES[0])
+        warm = [timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
         memory = server.http.get("gorilla/status").json()["worker"]["memory_bytes"]
     return first, warm, memory
 
 
-def _timed_ask(http: httpx.Client, sentence: str) -> float:
+def timed_ask(http: httpx.Client, sentence: str) -> float:
+    """Seconds until the server has answered."""
     start = time.perf_counter()
     response = http.post("gorilla/ask", json={"instruction": sentence})
     seconds = time.perf_counter() - start

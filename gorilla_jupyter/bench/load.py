@@ -14,7 +14,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from gorilla_jupyter.answer import Request
-from gorilla_jupyter.bench.latency import SENTENCES, Figure, empty_home, write_figures
+from gorilla_jupyter.bench.latency import (
+    SENTENCES,
+    Figure,
+    empty_home,
+    timed_ask,
+    write_figures,
+)
 from gorilla_jupyter.demo.session import JupyterServer
 from gorilla_jupyter.magics.client import Server, ServerGoneError, ServerRefusalError
 
@@ -113,13 +119,12 @@ def run(results: Path) -> None:
 def measure(answers: int) -> Load:
     """Have a new server asked until every notebook but the greedy one has so many answers."""
     with empty_home(), JupyterServer() as server:
-        url = str(server.http.base_url)
-        first = Server(url, server.token)
         for sentence in SENTENCES:
-            _ask(GREEDY, first, sentence)
+            timed_ask(server.http, sentence)
         before = _memory_bytes(server)
         # In a process of their own, so that the notebooks do not hold up who measures.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+            url = str(server.http.base_url)
             asking = processes.submit(_ask_at_once, url, server.token, answers)
             status_seconds = []
             while not asking.done():
