@@ -526,7 +526,9 @@ def _train_check(options: argparse.Namespace) -> int:
 def _train_encoder(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import train_encoder
 
-    train_encoder(options.base, options.folder, further=options.further, results=options.results)
+    train_encoder(
+        options.base, options.folder, further=options.further, results=options.results
+    )
     return 0
 
 

@@ -195,7 +195,7 @@ class Client:
 
 
 def current_folder() -> str | None:
-    """The notebook's folder, where kernels run; None where it is gone or has no readable name."""
+    """The folder of the notebook, where kernels run; None where it is gone, or no text names it."""
     try:
         folder = str(Path.cwd())
         folder.encode()
