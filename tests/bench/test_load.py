@@ -21,7 +21,6 @@ def test_nobody_is_refused(few_answers: Load) -> None:
 
 @pytest.mark.slow
 def test_a_notebook_that_asks_ten_times_at_once_gets_no_more_turns(few_answers: Load) -> None:
-    # One more than the queue allows: a client may hear of an answer late.
     assert few_answers.served_meanwhile <= 3
 
 
