@@ -136,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     latency = benchmarks.add_parser("latency", help="what start-up and questions cost")
     latency.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     latency.set_defaults(run=_bench_latency)
+    load = benchmarks.add_parser("load", help="twenty notebooks that ask one server at once")
+    load.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    load.set_defaults(run=_bench_load)
     cells = benchmarks.add_parser(
         "cells", help="how often the first answer is right, runs, and does what was asked"
     )
@@ -461,6 +464,13 @@ def _bench_latency(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import latency
 
     latency.run(options.results)
+    return 0
+
+
+def _bench_load(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import load
+
+    load.run(options.results)
     return 0
 
 

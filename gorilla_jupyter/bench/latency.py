@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,16 +91,16 @@ class Figure:
 
 def run(results: Path) -> None:
     """Measure, print the table, and write ``latency.json`` into the folder ``results``."""
-    figures = measure()
+    write_figures(results / "latency.json", "jupyter gorilla bench latency", measure())
+
+
+def write_figures(path: Path, command: str, figures: Sequence[Figure]) -> None:
+    """Print the table of what ``command`` measured, and write it to ``path``."""
     print(f"{'':52}{'measured':>14}{'limit':>12}")
     for figure in figures:
         limit = "" if figure.limit is None else f"{figure.limit:g} {figure.unit}"
         print(f"{figure.name:52}{f'{figure.value:.3g} {figure.unit}':>14}{limit:>12}")
-    write_results(
-        results / "latency.json",
-        "jupyter gorilla bench latency",
-        {"figures": [asdict(figure) for figure in figures]},
-    )
+    write_results(path, command, {"figures": [asdict(figure) for figure in figures]})
 
 
 def measure() -> list[Figure]:
@@ -137,7 +137,7 @@ def _installed_packages() -> Iterator[Figure]:
 
     installed = Environment.of(sys.executable).distributions
     names = [name for name in PACKAGES if name in installed]
-    with _empty_home():
+    with empty_home():
         first, memory = _run_index(names)
         second, _ = _run_index(names)
         index = Gorilla().index
@@ -210,14 +210,15 @@ def _start_seconds(*, enabled: bool) -> float:
 def _ask_seconds() -> tuple[float, list[float], int]:
     from gorilla_jupyter.demo.session import JupyterServer
 
-    with _empty_home(), JupyterServer() as server:
-        first = _timed_ask(server.http, SENTENCES[0])
-        warm = [_timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
+    with empty_home(), JupyterServer() as server:
+        first = timed_ask(server.http, SENTENCES[0])
+        warm = [timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
         memory = server.http.get("gorilla/status").json()["worker"]["memory_bytes"]
     return first, warm, memory
 
 
-def _timed_ask(http: httpx.Client, sentence: str) -> float:
+def timed_ask(http: httpx.Client, sentence: str) -> float:
+    """Seconds until the server has answered."""
     start = time.perf_counter()
     response = http.post("gorilla/ask", json={"instruction": sentence})
     seconds = time.perf_counter() - start
@@ -228,7 +229,7 @@ def _timed_ask(http: httpx.Client, sentence: str) -> float:
 
 
 @contextmanager
-def _empty_home() -> Iterator[None]:
+def empty_home() -> Iterator[None]:
     """As right after an installation: nothing indexed, no catalog of the user's."""
     before = os.environ.get("GORILLA_HOME")
     with tempfile.TemporaryDirectory() as folder:

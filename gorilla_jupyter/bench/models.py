@@ -29,6 +29,7 @@ class WatchedWriter:
     :ivar loading: seconds from the first request until the model began to read it.
     :ivar first_token: seconds until it began to write, of each text.
     :ivar speeds: tokens a second while it wrote; for a server, whose tokens nobody sees, none.
+    :ivar longest_step: seconds of the longest step once it was loaded: so long a cancel may wait.
     :ivar undocumented: how many of the texts held no call of the documents, and did not decline.
     """
 
@@ -36,6 +37,7 @@ class WatchedWriter:
     loading: float = 0.0
     first_token: list[float] = field(default_factory=list)
     speeds: list[float] = field(default_factory=list)
+    longest_step: float = 0.0
     undocumented: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class WatchedWriter:
         steps = self.writer.write(prompt)
         began = time.perf_counter()
         writing: list[tuple[float, int]] = []
+        last: float | None = None
         while True:
             try:
                 step = next(steps)
@@ -64,7 +67,11 @@ class WatchedWriter:
                 began = now
             if isinstance(step, Progress) and step.message.endswith(" writes") and step.done:
                 writing.append((now, step.done))
+            if last is not None:
+                self.longest_step = max(self.longest_step, now - last)
             yield step
+            # What comes of the first step may be prepared then, once for all answers.
+            last = time.perf_counter() if isinstance(step, Progress) and step.done else None
         if writing:
             self.first_token.append(writing[0][0] - began)
         if len(writing) > 1 and not self.name.startswith("openai:"):
@@ -106,6 +113,7 @@ def run(
         "load s": watched.loading,
         "first token s": _median(watched.first_token),
         "tokens a second": _median(watched.speeds),
+        "longest step s": watched.longest_step,
         "memory MiB": psutil.Process().memory_info().rss / 2**20,
     }
     name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"

@@ -61,13 +61,14 @@ class JupyterServer:
     :param port: where it listens; 0 for a port that is free.
     :param token: what a client must know; a new secret where it is left out.
     :ivar process: the server's process.
+    :ivar token: what a client must know.
     :ivar http: a client of its REST interface, with its token.
     """
 
     def __init__(self, *arguments: str, port: int = 0, token: str | None = None) -> None:
         self._arguments = arguments
         self._port = port
-        self._token = token or secrets.token_urlsafe(24)
+        self.token = token or secrets.token_urlsafe(24)
         self._resources = ExitStack()
         self._runtime: Path
         self.process: subprocess.Popen[bytes]
@@ -85,7 +86,7 @@ class JupyterServer:
             self.http = resources.enter_context(
                 httpx.Client(
                     base_url=self._await_url(),
-                    headers={"Authorization": f"token {self._token}"},
+                    headers={"Authorization": f"token {self.token}"},
                     timeout=RUN_SECONDS,
                     trust_env=False,
                 )
@@ -122,11 +123,11 @@ class JupyterServer:
 
     def page(self, path: str) -> str:
         """The address of a page, for a browser."""
-        return f"{self.http.base_url}{path}?token={self._token}"
+        return f"{self.http.base_url}{path}?token={self.token}"
 
     def _start(self, folder: Path) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)
-        environment |= {"JUPYTER_RUNTIME_DIR": str(self._runtime), "JUPYTER_TOKEN": self._token}
+        environment |= {"JUPYTER_RUNTIME_DIR": str(self._runtime), "JUPYTER_TOKEN": self.token}
         environment.pop("JPY_PARENT_PID", None)
         with self._log.open("wb") as log:
             return subprocess.Popen(

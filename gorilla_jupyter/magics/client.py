@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,7 @@ class Server:
         self._http = httpx.Client(
             base_url=f"{self.url}/gorilla/",
             headers=headers,
+            params={"client": uuid.uuid4().hex},  # kernels take turns
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
         )
@@ -242,5 +244,6 @@ def _raise_for(response: httpx.Response) -> None:
     except (ValueError, KeyError, TypeError):
         message = f"{response.status_code} {response.reason_phrase}"
     if response.status_code == httpx.codes.NOT_FOUND or not isinstance(message, str):
-        raise ServerGoneError(f"{response.url} has no gorilla extension.")
+        url = response.url.copy_with(query=None)
+        raise ServerGoneError(f"{url} has no gorilla extension.")
     raise ServerRefusalError(message)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 MAX_TOKENS = 256
 """How much a model may write."""
 
-CHUNK_TOKENS = 64
-"""How much of a prompt is read at once: between two reads a request can be cancelled."""
+CHUNK_TOKENS = 32
+"""How much is read at once: between two reads a request can be cancelled, so that each must be
+short, also on a processor."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -111,17 +112,19 @@ class LocalBackend:
         for start in range(0, len(tokens), CHUNK_TOKENS):
             yield Progress(f"{self.name} reads", start, len(tokens))
             logits = model.decoder.read(tokens[start : start + CHUNK_TOKENS])
+        yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
         guide = self._guide(model, prompt, len(logits))
         written: list[int] = []
         while len(written) < MAX_TOKENS:
-            yield Progress(f"{self.name} writes", len(written), MAX_TOKENS)
             following = _next(guide, logits)
             if model.decoder.end_tokens.intersection(following):
                 break
             written += following
             if guide is not None and guide.finished:
                 break
-            logits = model.decoder.read(following)
+            for start in range(0, len(following), CHUNK_TOKENS):
+                yield Progress(f"{self.name} writes", len(written), MAX_TOKENS)
+                logits = model.decoder.read(following[start : start + CHUNK_TOKENS])
         return str(model.tokenizer.decode(written))
 
     def _guide(self, model: LoadedModel, prompt: Prompt, vocabulary: int) -> Guide | None:

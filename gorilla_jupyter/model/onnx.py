@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Where a decoder runs: the first of these that there is."""
 
+_NO_MEMORY = ("out of memory", "Failed to allocate memory", "bad_alloc", "bad allocation")
+"""What onnxruntime says, in an error of no class of its own, where memory does not suffice."""
+
 
 class OnnxBackend(LocalBackend):
     """Writes with an exported decoder.
@@ -49,6 +52,7 @@ class OnnxDecoder:
     """See :class:`gorilla_jupyter.model.decoding.Decoder`.
 
     :raises ModelError: if the folder holds no such decoder.
+    :raises ModelFailureError: if there is not enough memory for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,6 +74,10 @@ class OnnxDecoder:
             self._shape = (1, decoder["num_key_value_heads"], 0, decoder["head_size"])
         except Exception as error:  # onnxruntime's are not derived from one of their own
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            if any(words in str(error) for words in _NO_MEMORY):
+                raise ModelFailureError(
+                    f"There is not enough memory for this model ({reason:.120})."
+                ) from error
             raise ModelError(f"{folder} holds no exported decoder ({reason}).") from error
         self._inputs = {entry.name: entry for entry in self._session.get_inputs()}
         self._outputs = [entry.name for entry in self._session.get_outputs()]

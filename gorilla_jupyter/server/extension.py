@@ -51,7 +51,10 @@ class GorillaExtension(ExtensionApp):
         config=True
     )
     queue_size = Integer(
-        100, min=1, help="How many requests may wait for the engine; more are refused with 503."
+        100,
+        min=1,
+        help="How many requests may wait for the engine. When there are more, whoever has most of "
+        "them waiting is refused with 503.",
     ).tag(config=True)
     request_seconds = Float(
         300.0,

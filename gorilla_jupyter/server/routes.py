@@ -46,9 +46,17 @@ class GorillaHandler(APIHandler):
     def supervisor(self) -> Supervisor:
         return self.extension.supervisor
 
+    @property
+    def asker(self) -> str:
+        """Whose turn a job takes: the client's name for itself, or else its address.
+
+        :raises RestError: if the name cannot be read.
+        """
+        return self.read_query("client") or str(self.request.remote_ip)
+
     def submit(self, kind: JobKind, arguments: Mapping[str, Any]) -> Job:
         """A job that ends with this request, should its client go away."""
-        self.job = self.supervisor.submit(kind, arguments)
+        self.job = self.supervisor.submit(kind, arguments, asker=self.asker)
         return self.job
 
     def on_connection_close(self) -> None:
@@ -243,7 +251,7 @@ class JobsHandler(GorillaHandler):
         body = self.read_body()
         if body != {"kind": JobKind.INDEX}:
             raise RestError(400, 'A job to be started is {"kind": "index"}, and nothing else.')
-        job = self.supervisor.submit(JobKind.INDEX)
+        job = self.supervisor.submit(JobKind.INDEX, asker=self.asker)
         self.set_status(202)
         self.set_header("Location", f"{self.base_url}gorilla/jobs/{job.id}")
         self.finish(job.to_json())

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from gorilla_jupyter.server.errors import CANCELLED, RestError
+from gorilla_jupyter.server.queue import FairQueue
 
 ATTEMPTS = 2
 """How many workers a request may see die before it is given up."""
@@ -24,8 +25,14 @@ ATTEMPTS = 2
 CANCEL_SECONDS = 10.0
 """How long a worker may take to let go of a cancelled request before it is killed."""
 
+ALIVE_SECONDS = 10.0
+"""After what silence it is said again how far a job is: clients and proxies give up on silence."""
+
 REMEMBERED = 100
 """How many finished jobs can still be asked for."""
+
+WAITING = {"message": "Waiting for the engine", "done": 0, "total": 0}
+"""How far a job is that has not said so itself."""
 
 Event = dict[str, Any]
 
@@ -71,11 +78,18 @@ class Job:
         return self.state not in (JobState.QUEUED, JobState.RUNNING)
 
     async def events(self) -> AsyncIterator[Event]:
-        """The events, once, as they come.
+        """The events, once, as they come; where none comes, the progress again.
 
         :raises RestError: if the job fails or is cancelled.
         """
-        while (event := await self._events.get()) is not None:
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE_SECONDS):
+                    event = await self._events.get()
+            except TimeoutError:
+                event = {"event": "progress", **(self.progress or WAITING)}
+            if event is None:
+                break
             yield event
         if self.error is not None:
             raise self.error
@@ -120,12 +134,13 @@ class Job:
 
 
 class Supervisor:
-    """Gives jobs to a worker, one at a time.
+    """Gives jobs to a worker, one at a time, in turns for those who ask.
 
-    The worker is started by the first job, replaced when it dies, and ended when it has been idle.
+    A job, be it only a search, waits for the one that runs and for one of each other asker. The
+    worker is started by the first job, replaced when it dies, and ended when it has been idle.
 
     :param options: the worker's command line.
-    :param queue_size: how many jobs may wait before further ones are refused.
+    :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.
     :param request_seconds: how long a job may take, from its turn on; indexing alone has no limit.
     :param idle_seconds: how long an idle worker is kept; 0 keeps it for ever.
     """
@@ -142,12 +157,11 @@ class Supervisor:
         self.restarts = 0
         self.catalogs: dict[str, Any] | None = None
         self._options = tuple(options)
-        self._queue_size = queue_size
         self._request_seconds = request_seconds
         self._idle_seconds = idle_seconds
         self._log = log
         self._jobs: dict[str, Job] = {}
-        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._queue: FairQueue[Job] = FairQueue(queue_size)
         self._running: Job | None = None
         self._deadline: asyncio.Timeout | None = None
         self._worker: _Worker | None = None
@@ -171,17 +185,24 @@ class Supervisor:
         """The job of that id; None for one that there never was, or that is forgotten."""
         return self._jobs.get(job_id)
 
-    def submit(self, kind: JobKind, arguments: Mapping[str, Any] | None = None) -> Job:
+    def submit(
+        self, kind: JobKind, arguments: Mapping[str, Any] | None = None, *, asker: str = ""
+    ) -> Job:
         """Put a job into the queue.
 
+        :param asker: whose turn it takes: any name of a kernel, a browser tab or another client.
         :raises RestError: if the queue is full.
         """
-        waiting = sum(job.state is JobState.QUEUED for job in self._jobs.values())
-        if waiting >= self._queue_size:
-            raise RestError(503, f"{waiting} requests are waiting already: try again in a moment.")
         job = Job(kind, arguments or {})
+        waiting = len(self._queue)
+        full = RestError(503, f"{waiting} requests are waiting already: try again in a moment.")
+        try:
+            displaced = self._queue.put(asker, job)
+        except asyncio.QueueFull:
+            raise full from None
+        if displaced is not None:
+            self._stop(displaced, JobState.FAILED, full)
         self._jobs[job.id] = job
-        self._queue.put_nowait(job)
         if self._loop is None:
             self._loop = asyncio.create_task(self._work())
         return job
@@ -206,6 +227,7 @@ class Supervisor:
             return
         job.finish(state, error)
         if job is not self._running:
+            self._queue.remove(job)
             self._forget()
         elif self._worker is not None and self._deadline is not None:
             self._worker.send({"cancel": job.id})
@@ -218,8 +240,6 @@ class Supervisor:
                     job = await self._queue.get()
             except TimeoutError:
                 await self._end_worker()
-                continue
-            if job.finished:
                 continue
             self._running = job
             job.state = JobState.RUNNING

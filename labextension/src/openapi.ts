@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Answer a sentence, event by event.
-         * @description One JSON object a line: `started`, then any number of `progress`, then `documents`, each `candidate`, and at last `answer`; or `error` at any point after `started`. Should the engine's process have to be replaced meanwhile, `progress` and `documents` may come again. The request is a job: closing the connection or deleting the job cancels it.
+         * @description One JSON object a line: `started`, then any number of `progress`, then `documents`, each `candidate`, and at last `answer`; or `error` at any point after `started`. Should the engine's process have to be replaced meanwhile, `progress` and `documents` may come again. The request is a job: closing the connection or deleting the job cancels it. Jobs are done one at a time, in turns for the clients; `progress` is repeated while one waits.
          */
         post: operations["ask"];
         delete?: never;
@@ -445,6 +445,8 @@ export interface components {
     };
     parameters: {
         Id: string;
+        /** @description Who asks, under any name of the kernel's or the browser tab's own. Clients take turns; without a name, the address that the request comes from is one. */
+        Client: string;
     };
     requestBodies: never;
     headers: never;
@@ -454,7 +456,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     ask: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Who asks, under any name of the kernel's or the browser tab's own. Clients take turns; without a name, the address that the request comes from is one. */
+                client?: components["parameters"]["Client"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -497,6 +502,8 @@ export interface operations {
                 environment?: string;
                 /** @description The folder of the notebook, beside which a project's catalogs may lie; where it is relative, from the server's root. */
                 project?: string;
+                /** @description Who asks, under any name of the kernel's or the browser tab's own. Clients take turns; without a name, the address that the request comes from is one. */
+                client?: components["parameters"]["Client"];
             };
             header?: never;
             path?: never;
@@ -522,7 +529,10 @@ export interface operations {
     };
     record: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Who asks, under any name of the kernel's or the browser tab's own. Clients take turns; without a name, the address that the request comes from is one. */
+                client?: components["parameters"]["Client"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -540,6 +550,7 @@ export interface operations {
                     "application/json": components["schemas"]["PlacedRecord"];
                 };
             };
+            400: components["responses"]["BadRequest"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             500: components["responses"]["Failed"];
@@ -591,7 +602,10 @@ export interface operations {
     };
     startJob: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Who asks, under any name of the kernel's or the browser tab's own. Clients take turns; without a name, the address that the request comes from is one. */
+                client?: components["parameters"]["Client"];
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -1,5 +1,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { UUID } from '@lumino/coreutils';
 
 import { lines } from './lines';
 import type { components, paths } from './openapi';
@@ -73,12 +74,14 @@ export interface IClient {
 
 /** The client of a Jupyter server. */
 export class Client implements IClient {
+  /** Which browser tab asks: tabs and kernels take turns. */
+  private readonly id = UUID.uuid4();
+
   constructor(private readonly settings: ServerConnection.ISettings) {}
 
   async search(query: SearchQuery, signal: AbortSignal): Promise<SearchResult> {
     const given = Object.entries(query).filter(([, value]) => value !== '');
-    const words = URLExt.objectToQueryString(Object.fromEntries(given));
-    return (await this.fetch('search', { signal }, words)).json();
+    return (await this.fetch('search', { signal }, Object.fromEntries(given))).json();
   }
 
   async *ask(request: Request, signal: AbortSignal): AsyncIterable<AskEvent> {
@@ -115,8 +118,9 @@ export class Client implements IClient {
     return (await this.fetch('jobs', { method: 'POST', body })).json();
   }
 
-  private async fetch(path: string, init: RequestInit = {}, query = ''): Promise<Response> {
-    const url = URLExt.join(this.settings.baseUrl, 'gorilla', path) + query;
+  private async fetch(path: string, init: RequestInit = {}, query = {}): Promise<Response> {
+    const words = URLExt.objectToQueryString({ ...query, client: this.id });
+    const url = URLExt.join(this.settings.baseUrl, 'gorilla', path) + words;
     let response: Response;
     try {
       response = await ServerConnection.makeRequest(url, init, this.settings);

@@ -50,6 +50,7 @@ class Dice:
         self.context = context
         self.seen: list[int] = []
         self.last_seen: list[int] = []
+        self.reads: list[int] = []
         self._random = np.random.default_rng(seed)
 
     def forget(self) -> None:
@@ -57,6 +58,7 @@ class Dice:
 
     def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         self.seen += tokens
+        self.reads.append(len(tokens))
         return self._random.standard_normal(VOCABULARY).astype(np.float32)
 
 
@@ -155,6 +157,13 @@ def test_an_answer_that_nobody_waits_for_is_forgotten() -> None:
     steps.close()
     assert backend.decoder.seen == []
     assert backend.decoder.last_seen != []
+
+
+def test_it_can_be_cancelled_before_every_read_and_none_is_long() -> None:
+    backend = DiceBackend()
+    _, told = write(backend)
+    assert max(backend.decoder.reads) <= decoding.CHUNK_TOKENS
+    assert len(told) > len(backend.decoder.reads)
 
 
 def test_what_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

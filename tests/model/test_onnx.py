@@ -13,6 +13,7 @@ from gorilla_jupyter.answer import Request
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model.backend import ModelError
 from gorilla_jupyter.model.onnx import OnnxDecoder
+from tests.model.conftest import VOICE
 from tests.model.test_decoding import END, TEMPLATE, TOKENIZER, VOCABULARY
 
 
@@ -112,6 +113,20 @@ def test_a_folder_that_lacks_something_is_refused_in_a_sentence(
     (exported / file).unlink() if content is None else (exported / file).write_text(content)
     with pytest.raises(ModelError, match=r"holds no exported decoder|cannot be read|cannot be ask"):
         list(gorilla.stream(Request("German text to speech", model=f"onnx:{exported}")))
+
+
+def test_where_memory_does_not_suffice_the_embedded_model_answers(
+    gorilla: Gorilla, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def session(*arguments: object, **options: object) -> None:
+        raise RuntimeError("[ONNXRuntimeError] : 6 : CUDA failure 2: out of memory ; GPU=0")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+    answer = gorilla.ask("German text to speech", model=f"onnx:{exported}")
+    assert answer.candidates[0].api_call == VOICE.api_call
+    (notice,) = answer.notices
+    assert notice.startswith("There is not enough memory for this model")
+    assert notice.endswith("The embedded model answered instead.")
 
 
 def test_what_is_not_installed_is_named(

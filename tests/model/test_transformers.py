@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model.backend import ModelError, load_backend
+from tests.model.conftest import VOICE
+from tests.model.test_decoding import END, TEMPLATE, TOKENIZER
 
 
 def test_without_torch_the_extra_is_named(
@@ -27,3 +32,81 @@ def test_it_is_called_as_it_was_named(name: str) -> None:
 def test_a_name_without_a_model_is_none(name: str) -> None:
     with pytest.raises(ModelError, match="There is no model"):
         load_backend(name)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Torch's."""
+
+
+class LargeNetwork:
+    """A network that is too large for the memory.
+
+    :param step: when that is noticed: "move" or "run".
+    """
+
+    config = SimpleNamespace(max_position_embeddings=4096)
+    generation_config = SimpleNamespace(eos_token_id=END)
+    device = "cuda"
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def to(self, device: str) -> LargeNetwork:
+        return self._unless("move")
+
+    def eval(self) -> LargeNetwork:
+        return self
+
+    def forward(self, input_ids: Any, past_key_values: Any, use_cache: bool) -> None:
+        """Its signature is read."""
+
+    def __call__(self, **inputs: Any) -> None:
+        self._unless("run")
+
+    def _unless(self, step: str) -> LargeNetwork:
+        if self._step == step:
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 14.00 GiB.")
+        return self
+
+
+@pytest.fixture
+def install_network(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stands in for torch and transformers, with this network as every model."""
+
+    def install(network: LargeNetwork) -> None:
+        torch = SimpleNamespace(
+            OutOfMemoryError=OutOfMemoryError,
+            cuda=SimpleNamespace(is_available=lambda: False),
+            backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+            float32="float32",
+            inference_mode=nullcontext,
+            tensor=lambda tokens, device: tokens,
+        )
+        tokenizer = SimpleNamespace(
+            backend_tokenizer=TOKENIZER,
+            chat_template=TEMPLATE,
+            special_tokens_map={"eos_token": "<end>"},
+            eos_token_id=END,
+        )
+        transformers = SimpleNamespace(
+            AutoTokenizer=SimpleNamespace(from_pretrained=lambda *_, **__: tokenizer),
+            AutoModelForCausalLM=SimpleNamespace(from_pretrained=lambda *_, **__: network),
+            DynamicCache=lambda config: object(),
+        )
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        monkeypatch.setitem(sys.modules, "transformers", transformers)
+
+    return install
+
+
+@pytest.mark.parametrize("step", ["move", "run"])
+def test_where_memory_does_not_suffice_the_embedded_model_answers(
+    gorilla: Gorilla, install_network: Any, step: str
+) -> None:
+    install_network(LargeNetwork(step))
+    for _ in range(2):
+        answer = gorilla.ask("German text to speech", model="hf:acme/large")
+        assert answer.candidates[0].api_call == VOICE.api_call
+        (notice,) = answer.notices
+        assert notice.startswith("There is not enough memory for this model (CUDA out of memory")
+        assert notice.endswith("The embedded model answered instead.")

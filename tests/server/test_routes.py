@@ -377,6 +377,22 @@ class TestJobs:
                 assert reply.status == 503
                 assert "try again" in reply.json["message"]
 
+    @pytest.mark.parametrize("gorilla_config", [{"queue_size": 2}])
+    async def test_a_full_queue_has_room_for_another_client(
+        self, client: Client, busy_index: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        async def start(name: str) -> Any:
+            body = {"kind": "index"}
+            return (await client("POST", "/gorilla/jobs", body=body, params={"client": name})).json
+
+        with busy_index():
+            await start("a")
+            await until(client, "/gorilla/status", is_busy)
+            jobs = [await start(name) for name in ("a", "a", "b")]
+            states = [(await client("GET", f"/gorilla/jobs/{job['id']}")).json for job in jobs]
+        assert [job["state"] for job in states] == ["queued", "failed", "queued"]
+        assert "try again" in states[1]["message"]
+
 
 class TestWorkerKilled:
     async def test_between_requests(self, client: Client) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -90,6 +91,57 @@ async def test_a_full_queue_refuses(
         assert (await third.result())["documents"]
 
 
+async def test_askers_take_turns(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising() as supervisor:
+        with busy_index():
+            await first_event(supervisor.submit(*ask(), asker="a"))
+            jobs = {
+                name: supervisor.submit(*search(), asker=name[0])
+                for name in ("a1", "a2", "a3", "b1", "b2", "c1")
+            }
+        order = []
+
+        async def note(name: str) -> None:
+            await jobs[name].result()
+            order.append(name)
+
+        await asyncio.gather(*map(note, jobs))
+        assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+async def test_who_has_most_in_a_full_queue_makes_room_for_another(
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    async with supervising(queue_size=2) as supervisor:
+        with busy_index():
+            await first_event(supervisor.submit(*ask(), asker="a"))
+            first, second = (supervisor.submit(*search(), asker="a") for _ in range(2))
+            other = supervisor.submit(*search(), asker="b")
+            with pytest.raises(RestError, match="2 requests are waiting") as refusal:
+                await second.result()
+            assert refusal.value.status == 503
+        assert (await first.result())["documents"]
+        assert (await other.result())["documents"]
+
+
+async def test_how_far_a_job_is_is_said_again_while_nothing_happens(
+    busy_index: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "ALIVE_SECONDS", 0.01)
+    async with supervising() as supervising_:
+        with busy_index():
+            running = supervising_.submit(*ask())
+            events = running.events()
+            while (first := await anext(events))["message"] == supervisor.WAITING["message"]:
+                pass
+            assert await anext(events) == first
+            waiting = supervising_.submit(*ask())
+            assert await first_event(waiting) == {"event": "progress", **supervisor.WAITING}
+        assert (await waiting.result())["candidates"]
+
+
 async def test_an_idle_worker_ends_and_comes_back() -> None:
     async with supervising(idle_seconds=0.2) as supervisor:
         await supervisor.submit(*search()).result()
@@ -127,6 +179,20 @@ async def test_a_worker_killed_during_a_job_loses_nothing(
         assert candidates == [found["api_call"] for found in answer["candidates"]]
         assert len(candidates) == 2
         assert (await waiting.result())["documents"]
+        assert supervisor.restarts == 1
+
+
+async def test_a_worker_killed_while_twenty_ask_loses_nothing(indexed_home: Path) -> None:
+    async with supervising() as supervisor:
+        jobs = [supervisor.submit(*ask(), asker=str(number)) for number in range(20)]
+        await jobs[4].result()
+        async for event in jobs[5].events():
+            if event["event"] == "documents" and not supervisor.restarts:
+                assert supervisor.pid is not None
+                os.kill(supervisor.pid, signal.SIGKILL)
+        answers = await asyncio.gather(*(job.result() for job in jobs[6:]))
+        assert [len(answer["candidates"]) for answer in answers] == [2] * 14
+        assert {job.state for job in jobs} == {JobState.DONE}
         assert supervisor.restarts == 1
 
 

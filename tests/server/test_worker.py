@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.model.decoding import CHUNK_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.worker import Worker
+from tests.model.test_decoding import DiceBackend
 
 
 class Output(io.StringIO):
@@ -168,6 +170,27 @@ def test_cancelling_stops_that_request_and_no_other(catalog: Callable[[int], Non
     worker.run()
     assert output.messages[-1] == {"id": "index", "end": "cancelled"}
     assert run(request("search", text="widgets", limit=1))[-2]["event"]["documents"]
+
+
+@pytest.mark.parametrize("verb", ["reads", "writes"])
+def test_cancelling_stops_a_model_within_one_step(indexed_home: Path, verb: str) -> None:
+    def cancel(message: Any) -> None:
+        if message.get("event", {}).get("message") == f"dice {verb}":
+            read.append(len(backend.decoder.seen))
+            worker.read([b'{"cancel": "ask"}'])
+
+    read: list[int] = []
+    backend = DiceBackend()
+    gorilla = Gorilla(model="dice")
+    gorilla.use(backend)
+    output = Output(cancel)
+    worker = Worker(gorilla, output)
+    worker.read([json.dumps(request("ask", instruction="load a TTS model")).encode()])
+    worker.run()
+    assert output.messages[-1] == {"id": "ask", "end": "cancelled"}
+    (before,) = read
+    assert len(backend.decoder.last_seen) <= before + CHUNK_TOKENS
+    assert backend.decoder.seen == []
 
 
 def test_what_a_library_prints_is_no_event() -> None:
