@@ -30,7 +30,7 @@ from gorilla_jupyter.catalog.conventions import PYTHON
 from gorilla_jupyter.catalog.store import CatalogError, CatalogStore, environment_name
 from gorilla_jupyter.record import DISTRIBUTION_ALIASES, ApiRecord, distribution_name, module_name
 
-FORMAT = 1
+FORMAT = 2
 """Raised when records are made in another way: what an older one made is read again."""
 
 DESCRIBE_SECONDS = 30.0
