@@ -1,4 +1,4 @@
-"""Making the embedded model: instructions, training, export."""
+"""Making the embedded model, and adapters for others: instructions, training, export."""
 
 
 class TrainingError(Exception):

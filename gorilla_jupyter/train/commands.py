@@ -108,5 +108,9 @@ def _lora(options: argparse.Namespace) -> int:
         tokens=options.tokens,
         batch=options.batch,
     )
-    train_lora(options.base, options.folder, settings, options.results)
+    try:
+        train_lora(options.base, options.folder, settings, options.results)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
     return 0

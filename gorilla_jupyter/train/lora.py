@@ -113,10 +113,12 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             f"This needs {error.name}: pip install 'gorilla-jupyter[train]'."
         ) from error
     (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    keep_settings(folder / SETTINGS, {"base": Path(base).name, **asdict(settings)})
     tokenizer, network = _load(base)
+    # Where a folder lies on this machine is nobody else's business.
+    name = Path(base).resolve().name if Path(base).is_dir() else base
     arguments = _arguments(folder, settings)
     with arguments.main_process_first(local=False):
+        keep_settings(folder / SETTINGS, {"base": name, **asdict(settings)})
         training, validation = examples_of_run(folder / EXAMPLES, settings)
     learnt = _encoded(training, base, tokenizer, settings)
     watched = _encoded(validation, base, tokenizer, settings)
@@ -133,6 +135,7 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             task_type="CAUSAL_LM",
         ),
     )
+    network.peft_config["default"].base_model_name_or_path = name
     checkpoint = transformers.trainer_utils.get_last_checkpoint(arguments.output_dir)
     arguments.eval_on_start = checkpoint is None
     trainer = transformers.Trainer(
@@ -143,10 +146,13 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
         eval_dataset=watched,
     )
     trained = trainer.train(resume_from_checkpoint=checkpoint)
+    adapter = folder / ADAPTER
+    trainer.save_model(str(adapter))  # by all processes: each may hold only a part
     if not trainer.is_world_process_zero():
         return
+    (adapter / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody should load
     figures: dict[str, Any] = {
-        "base": Path(base).name,
+        "base": name,
         "device": _device_name(arguments.device),
         "processes": arguments.world_size,
         "settings": asdict(settings),
@@ -163,8 +169,6 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
         "loss": _losses(trainer.state.log_history, "loss"),
         "validation loss": _losses(trainer.state.log_history, "eval_loss"),
     }
-    adapter = folder / ADAPTER
-    network.save_pretrained(adapter, safe_serialization=True)
     draw_losses(adapter / LOSS_PICTURE, figures["loss"], figures["validation loss"])
     (adapter / "README.md").write_text(card(figures, base, machine()), encoding="utf-8")
     write_results(results / RESULTS, "jupyter gorilla train lora", figures)
@@ -231,6 +235,7 @@ def _arguments(folder: Path, settings: Settings) -> Any:
         prediction_loss_only=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
+        ddp_timeout=2 * 60 * 60,  # in which the first process makes the examples
         report_to="none",
         seed=settings.seed,
     )

@@ -56,7 +56,7 @@ def _lines(figures: Mapping[str, Any], base: str, machine: str) -> Iterator[str]
     settings: Mapping[str, Any] = figures["settings"]
     name = figures["base"]
     front = {
-        "base_model": base if base == name else name,
+        "base_model": name,
         "library_name": "peft",
         "language": "en",
         "tags": ["lora", "gorilla", "retriever-aware", "api"],
@@ -75,8 +75,8 @@ def _lines(figures: Mapping[str, Any], base: str, machine: str) -> Iterator[str]
     yield "| | |\n|---|---|"
     rows = {
         "Base": name,
-        "Licence": f"of the training data Apache-2.0; of the base {licence_of(base)}, which holds "
-        "for the adapter too",
+        "Licence": f"Training data: Apache-2.0. Base: {licence_of(base)}; its terms hold for the "
+        "adapter too",
         "Data": f"{seen} of the {part} instructions in the training part of gorilla-jupyter's own "
         "data set; held-out and validation records were neither asked for nor shown",
         "Examples": ", ".join(f"{count} {kind}" for kind, count in examples.items())

@@ -38,6 +38,7 @@ FIGURES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_nothing_of_another_part_is_asked_for_or_shown_in_training(tmp_path: Path) -> None:
     training, validation = examples_of_run(tmp_path / "examples.jsonl", Settings(examples=30))
     seen = {document.record.id for example in training for document in example.documents}
@@ -135,7 +136,9 @@ def test_an_adapter_is_trained_gone_on_with_and_answers(
     losses = list(figures["validation loss"].values())
     assert losses[-1] < losses[0]
     files = {path.name for path in (run / "adapter").iterdir()}
-    assert {"README.md", "loss.svg", "adapter_model.safetensors"} <= files
+    wanted = {"README.md", "loss.svg", "adapter_config.json", "adapter_model.safetensors"}
+    assert files == wanted
+    assert str(tmp_path) not in (run / "adapter" / "adapter_config.json").read_text()
 
     assert cli.main(command) == 0
     assert json.loads((results / "lora.json").read_text())["gone on after step"] == 2
