@@ -78,7 +78,7 @@ def _lines(figures: Mapping[str, Any], base: str, machine: str) -> Iterator[str]
         "Licence": f"Training data: Apache-2.0. Base: {licence_of(base)}; its terms hold for the "
         "adapter too",
         "Data": f"{seen} of the {part} instructions in the training part of gorilla-jupyter's own "
-        "data set; held-out and validation records were neither asked for nor shown",
+        "data set; held-out and validation records were not trained on, nor shown",
         "Examples": ", ".join(f"{count} {kind}" for kind, count in examples.items())
         + f"; {figures['left out as too long']} more were too long",
         "Method": "LoRA on every linear layer, the loss on the answer alone. Documents come from "

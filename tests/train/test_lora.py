@@ -86,6 +86,13 @@ def test_without_its_libraries_the_extra_is_named(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", ["--examples", "--epochs", "--tokens", "--batch"])
+def test_a_count_is_at_least_one(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "lora", "run", "--base", "x", option, "0"])
+    assert "0 is too few" in capsys.readouterr().err
+
+
 @pytest.fixture
 def gorilla(tmp_path: Path) -> Gorilla:
     """An engine that knows two voices."""
