@@ -113,9 +113,9 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             f"This needs {error.name}: pip install 'gorilla-jupyter[train]'."
         ) from error
     (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    tokenizer, network = _load(base)
-    # Where a folder lies on this machine is nobody else's business.
-    name = Path(base).resolve().name if Path(base).is_dir() else base
+    source = _folder(base)
+    tokenizer, network = _load(source)
+    name = source.resolve().name if Path(base).is_dir() else base
     arguments = _arguments(folder, settings)
     with arguments.main_process_first(local=False):
         keep_settings(folder / SETTINGS, {"base": name, **asdict(settings)})
@@ -135,7 +135,6 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             task_type="CAUSAL_LM",
         ),
     )
-    network.peft_config["default"].base_model_name_or_path = name
     checkpoint = transformers.trainer_utils.get_last_checkpoint(arguments.output_dir)
     arguments.eval_on_start = checkpoint is None
     trainer = transformers.Trainer(
@@ -151,6 +150,7 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
     if not trainer.is_world_process_zero():
         return
     (adapter / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody should load
+    _name_base(adapter / "adapter_config.json", name)
     figures: dict[str, Any] = {
         "base": name,
         "device": _device_name(arguments.device),
@@ -170,7 +170,7 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
         "validation loss": _losses(trainer.state.log_history, "eval_loss"),
     }
     draw_losses(adapter / LOSS_PICTURE, figures["loss"], figures["validation loss"])
-    (adapter / "README.md").write_text(card(figures, base, machine()), encoding="utf-8")
+    (adapter / "README.md").write_text(card(figures, source, machine()), encoding="utf-8")
     write_results(results / RESULTS, "jupyter gorilla train lora", figures)
     print(f"The adapter is in {adapter}: use it as hf:{base}+{adapter}.")
 
@@ -188,7 +188,29 @@ def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
             )
 
 
-def _load(base: str) -> tuple[Any, Any]:
+def _folder(base: str) -> Path:
+    """Where a base model lies. From there it is loaded, so that no library asks the hub for it."""
+    if Path(base).is_dir():
+        return Path(base)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(base, local_files_only=True))
+    except Exception as error:  # for a name that is none it raises something else
+        raise TrainingError(
+            f"There is no folder {base}, and no such model in the hub's cache: "
+            f"jupyter gorilla model pull {base}."
+        ) from error
+
+
+def _name_base(path: Path, name: str) -> None:
+    """Call the base by its name in the adapter's settings, and not by where it lies here."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = name
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _load(base: Path) -> tuple[Any, Any]:
     """The tokenizer and the network of a base model."""
     import torch
     import transformers

@@ -12,7 +12,7 @@ from gorilla_jupyter.model.registry import KNOWN
 
 LOSS_PICTURE = "loss.svg"
 
-UNKNOWN_LICENCE = "not told in the base's folder"
+UNKNOWN_LICENCE = "a licence that its folder does not tell"
 
 
 def draw_losses(path: Path, training: Mapping[int, float], validation: Mapping[int, float]) -> None:
@@ -30,27 +30,28 @@ def draw_losses(path: Path, training: Mapping[int, float], validation: Mapping[i
     figure.savefig(path)
 
 
-def licence_of(base: str) -> str:
+def licence_of(base: Path, name: str) -> str:
     """The licence that a model's own card states, or that is known of it."""
     try:
-        text = Path(base, "README.md").read_text(encoding="utf-8")
+        text = (base / "README.md").read_text(encoding="utf-8")
         _, front, _ = text.split("---\n", 2)
         licence = yaml.safe_load(front)["license"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        known = (model.licence for model in KNOWN if model.id == base)
+        known = (model.licence for model in KNOWN if model.id == name)
         return next(known, UNKNOWN_LICENCE)
     return str(licence)
 
 
-def card(figures: Mapping[str, Any], base: str, machine: str) -> str:
+def card(figures: Mapping[str, Any], base: Path, machine: str) -> str:
     """The adapter's ``README.md``.
 
     :param figures: what :func:`gorilla_jupyter.train.lora.train_lora` measured.
+    :param base: the base's folder, which may tell its licence.
     """
     return "\n".join(_lines(figures, base, machine)) + "\n"
 
 
-def _lines(figures: Mapping[str, Any], base: str, machine: str) -> Iterator[str]:
+def _lines(figures: Mapping[str, Any], base: Path, machine: str) -> Iterator[str]:
     examples: Mapping[str, int] = figures["examples"]
     seen, part = sum(examples.values()), figures["instructions in the training part"]
     settings: Mapping[str, Any] = figures["settings"]
@@ -75,8 +76,8 @@ def _lines(figures: Mapping[str, Any], base: str, machine: str) -> Iterator[str]
     yield "| | |\n|---|---|"
     rows = {
         "Base": name,
-        "Licence": f"Training data: Apache-2.0. Base: {licence_of(base)}; its terms hold for the "
-        "adapter too",
+        "Licence": f"Training data: Apache-2.0. Base: {licence_of(base, name)}, which holds for the "
+        "adapter too.",
         "Data": f"{seen} of the {part} instructions in the training part of gorilla-jupyter's own "
         "data set; held-out and validation records were not trained on, nor shown",
         "Examples": ", ".join(f"{count} {kind}" for kind, count in examples.items())

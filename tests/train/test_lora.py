@@ -58,7 +58,7 @@ def test_a_folder_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
 
 
 def test_the_card_says_what_it_was_trained_on_and_how_it_went() -> None:
-    text = card(FIGURES, "/models/tiny", "Linux, 2 cores")
+    text = card(FIGURES, Path("/models/tiny"), "Linux, 2 cores")
     assert text.startswith("---\nbase_model: tiny\n")
     assert "200 of the 12000 instructions" in text
     assert "3.250 (step 1) → 1.500 (step 12)" in text
@@ -66,15 +66,15 @@ def test_the_card_says_what_it_was_trained_on_and_how_it_went() -> None:
 
 
 def test_the_card_of_a_short_run_says_so() -> None:
-    assert "**This was a short run**" in card(FIGURES, "tiny", "Linux")
+    assert "**This was a short run**" in card(FIGURES, Path("tiny"), "Linux")
     whole = {**FIGURES, "device": "GPU", "examples": {"with the right document": 12000}}
-    assert "short run" not in card(whole, "tiny", "Linux")
+    assert "short run" not in card(whole, Path("tiny"), "Linux")
 
 
 def test_the_licence_is_that_of_the_bases_card(tmp_path: Path) -> None:
-    assert "not told" in licence_of(str(tmp_path))
+    assert "does not tell" in licence_of(tmp_path, "tiny")
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
-    assert licence_of(str(tmp_path)) == "mit"
+    assert licence_of(tmp_path, "tiny") == "mit"
 
 
 def test_without_its_libraries_the_extra_is_named(
