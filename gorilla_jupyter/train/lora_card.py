@@ -76,7 +76,7 @@ def _lines(figures: Mapping[str, Any], base: Path, machine: str) -> Iterator[str
     yield "| | |\n|---|---|"
     rows = {
         "Base": name,
-        "Licence": f"Training data: Apache-2.0. Base: {licence_of(base, name)}, which holds for the "
+        "Licence": f"Data: Apache-2.0. Base: {licence_of(base, name)}, which holds for the "
         "adapter too.",
         "Data": f"{seen} of the {part} instructions in the training part of gorilla-jupyter's own "
         "data set; held-out and validation records were not trained on, nor shown",
