@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gorilla_jupyter.bench.results import BenchmarkError
     from gorilla_jupyter.catalog.store import CatalogError
     from gorilla_jupyter.model.backend import ModelError
+    from gorilla_jupyter.train import TrainingError
 
     options = _parser().parse_args(arguments)
     try:
@@ -31,13 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as head, has seen enough; nothing more can be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (BenchmarkError, CatalogError, ModelError, RequestError) as error:
+    except (BenchmarkError, CatalogError, ModelError, RequestError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     from gorilla_jupyter.model.backend import DEFAULT_MODEL
+    from gorilla_jupyter.train.commands import add_steps
 
     parser = argparse.ArgumentParser(
         prog="jupyter gorilla", description="One sentence in, one verified API call out, offline."
@@ -206,36 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     ablation.set_defaults(run=_bench_ablation)
 
-    train = commands.add_parser("train", help="make the embedded model")
-    steps = train.add_subparsers(required=True, metavar="STEP")
-    checking = steps.add_parser("check", help="hold the instructions to their rules")
-    checking.add_argument(
-        "--questions",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="evaluation questions that no instruction may resemble (JSONL)",
-    )
-    checking.set_defaults(run=_train_check)
-    encoder = steps.add_parser("encoder", help="train the encoder and export it")
-    encoder.add_argument("folder", type=Path, help="where the run is kept; it goes on from there")
-    encoder.add_argument(
-        "--base", type=Path, required=True, help="folder with all-MiniLM-L6-v2, as on its hub"
-    )
-    encoder.add_argument(
-        "--further",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="catalogs without instructions that show how others write, such as APIBench's",
-    )
-    encoder.add_argument("--epochs", type=int, help="how often each instruction is learned")
-    encoder.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="(int8)")
-    encoder.add_argument("--weights", type=Path, help="folder to export to (the package's own)")
-    encoder.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
-    encoder.set_defaults(run=_train_encoder)
+    add_steps(commands.add_parser("train", help="make the embedded model, or one of your own"))
     return parser
 
 
@@ -542,27 +515,6 @@ def _bench_ablation(options: argparse.Namespace) -> int:
     weights = dict(named.rpartition("=")[::2] for named in options.weights)
     folders = {name: Path(folder) for name, folder in weights.items()}
     ablation.run(options.apibench, folders, options.results, options.document)
-    return 0
-
-
-def _train_check(options: argparse.Namespace) -> int:
-    from gorilla_jupyter.train.run import check
-
-    return 1 if check(options.questions) else 0
-
-
-def _train_encoder(options: argparse.Namespace) -> int:
-    from gorilla_jupyter.train.run import train_encoder
-
-    given = {name: getattr(options, name) for name in ("epochs", "weights")}
-    train_encoder(
-        options.base,
-        options.folder,
-        further=options.further,
-        precision=options.precision,
-        results=options.results,
-        **{name: value for name, value in given.items() if value is not None},
-    )
     return 0
 
 

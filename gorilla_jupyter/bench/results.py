@@ -17,6 +17,14 @@ class BenchmarkError(Exception):
     """A file of a benchmark that cannot be used; the message says which, where and why."""
 
 
+def machine() -> str:
+    """This machine in a few words."""
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}"
+    )
+
+
 def write_results(path: Path, command: str, measured: Mapping[str, Any]) -> None:
     """Write what ``command`` measured to ``path``, and say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,8 +32,7 @@ def write_results(path: Path, command: str, measured: Mapping[str, Any]) -> None
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}",
+        "machine": machine(),
         **measured,
     }
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

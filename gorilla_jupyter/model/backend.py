@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.index.vectors import Encoder
 from gorilla_jupyter.model import ALLOWED_MODELS
+
+if TYPE_CHECKING:
+    from gorilla_jupyter.model.prompt import Message
 
 DEFAULT_MODEL = "embedded"
 
@@ -38,6 +41,21 @@ class Backend(Protocol):
 
         :param documents: what the index found, best first. A proposal is made from one of these.
         :raises ModelFailureError: if the model fails at this request.
+        """
+        ...
+
+
+@runtime_checkable
+class Conversing(Protocol):
+    """A model that also writes what no document has: :func:`load_backend` gives those that do."""
+
+    name: str
+
+    def reply(self, messages: Sequence[Message]) -> Generator[Progress | Notice, None, str]:
+        """The next turn of a conversation, in the model's own words.
+
+        :raises ModelError: if the model cannot be had, or was trained for nothing but calls.
+        :raises ModelFailureError: if it fails at this conversation.
         """
         ...
 

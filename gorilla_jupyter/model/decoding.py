@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
 from gorilla_jupyter.model.constrain import Guide, guide_tokenizer
-from gorilla_jupyter.model.prompt import Form, Prompt, PromptError, fit, form_of
+from gorilla_jupyter.model.prompt import (
+    ChatForm,
+    Form,
+    Message,
+    Prompt,
+    PromptError,
+    fit,
+    form_of,
+)
 from gorilla_jupyter.model.writing import Steps, propose
 
 if TYPE_CHECKING:
@@ -62,10 +70,9 @@ class LoadedModel:
     form: Form
     guide_tokenizer: Any = None
 
-    def tokens(self, prompt: Prompt) -> list[int]:
-        """The question in the model's own tokens."""
-        encoded = self.tokenizer.encode(self.form.text(prompt), add_special_tokens=False)
-        return list(encoded.ids)
+    def tokens(self, text: str) -> list[int]:
+        """A text in the model's own tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 class LocalBackend:
@@ -94,47 +101,60 @@ class LocalBackend:
 
     def write(self, prompt: Prompt) -> Steps:
         """See :class:`gorilla_jupyter.model.writing.Writer`."""
-        if self._model is None:
-            self._model = yield from self.load()
-        model = self._model
+        model = yield from self._loaded()
         room = model.decoder.context - MAX_TOKENS
+        form = model.form
         try:
-            prompt = fit(prompt, lambda asked: len(model.tokens(asked)), room)
+            prompt = fit(prompt, lambda asked: len(model.tokens(form.text(asked))), room)
         except PromptError as error:
             raise ModelFailureError(str(error)) from error
+        pattern = form.pattern(prompt) if self._constrained else None
+        return (yield from self._written(model, model.tokens(form.text(prompt)), pattern))
+
+    def reply(self, messages: Sequence[Message]) -> Steps:
+        """See :class:`gorilla_jupyter.model.backend.Conversing`."""
+        model = yield from self._loaded()
+        if not isinstance(model.form, ChatForm):
+            raise ModelError(f"{self.name} was trained to write calls, and nothing else.")
+        tokens = model.tokens(model.form.conversation(messages))
+        if len(tokens) > model.decoder.context - MAX_TOKENS:
+            raise ModelFailureError(f"This is too much to read for {self.name}.")
+        return (yield from self._written(model, tokens, None))
+
+    def _loaded(self) -> Generator[Progress, None, LoadedModel]:
+        if self._model is None:
+            self._model = yield from self.load()
+        return self._model
+
+    def _written(self, model: LoadedModel, tokens: list[int], pattern: str | None) -> Steps:
+        written: list[int] = []
         try:
-            return (yield from self._written(model, prompt))
+            for start in range(0, len(tokens), CHUNK_TOKENS):
+                yield Progress(f"{self.name} reads", start, len(tokens))
+                logits = model.decoder.read(tokens[start : start + CHUNK_TOKENS])
+            yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
+            guide = None if pattern is None else _guide(model, pattern, len(logits))
+            while len(written) < MAX_TOKENS:
+                following = _next(guide, logits)
+                if model.decoder.end_tokens.intersection(following):
+                    break
+                written += following
+                if guide is not None and guide.finished:
+                    break
+                for start in range(0, len(following), CHUNK_TOKENS):
+                    yield Progress(f"{self.name} writes", len(written), MAX_TOKENS)
+                    logits = model.decoder.read(following[start : start + CHUNK_TOKENS])
         finally:
             model.decoder.forget()  # and give back the memory that the answer took
-
-    def _written(self, model: LoadedModel, prompt: Prompt) -> Steps:
-        tokens = model.tokens(prompt)
-        for start in range(0, len(tokens), CHUNK_TOKENS):
-            yield Progress(f"{self.name} reads", start, len(tokens))
-            logits = model.decoder.read(tokens[start : start + CHUNK_TOKENS])
-        yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
-        guide = self._guide(model, prompt, len(logits))
-        written: list[int] = []
-        while len(written) < MAX_TOKENS:
-            following = _next(guide, logits)
-            if model.decoder.end_tokens.intersection(following):
-                break
-            written += following
-            if guide is not None and guide.finished:
-                break
-            for start in range(0, len(following), CHUNK_TOKENS):
-                yield Progress(f"{self.name} writes", len(written), MAX_TOKENS)
-                logits = model.decoder.read(following[start : start + CHUNK_TOKENS])
         return str(model.tokenizer.decode(written))
 
-    def _guide(self, model: LoadedModel, prompt: Prompt, vocabulary: int) -> Guide | None:
-        if not self._constrained:
-            return None
-        if model.guide_tokenizer is None:
-            model.guide_tokenizer = guide_tokenizer(
-                model.tokenizer.to_str(), vocabulary, model.decoder.end_tokens
-            )
-        return Guide(model.guide_tokenizer, model.form.pattern(prompt))
+
+def _guide(model: LoadedModel, pattern: str, vocabulary: int) -> Guide:
+    if model.guide_tokenizer is None:
+        model.guide_tokenizer = guide_tokenizer(
+            model.tokenizer.to_str(), vocabulary, model.decoder.end_tokens
+        )
+    return Guide(model.guide_tokenizer, pattern)
 
 
 def _next(guide: Guide | None, logits: NDArray[np.float32]) -> list[int]:

@@ -21,7 +21,7 @@ from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.model import CA_FILE
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
 from gorilla_jupyter.model.constrain import NOTHING, call_pattern
-from gorilla_jupyter.model.prompt import Prompt, PromptError, fit
+from gorilla_jupyter.model.prompt import Message, Prompt, PromptError, fit
 from gorilla_jupyter.model.writing import Steps, propose
 
 PROMPT_CHARACTERS = 10_000
@@ -43,9 +43,9 @@ _UNSTRUCTURED = frozenset({400, 422, 501})
 class OpenAIBackend:
     """Asks a model server.
 
-    Nothing but the sentence and the documents leaves the machine. The key comes from the
-    environment variable that :func:`key_variable` names, certificates from
-    :data:`gorilla_jupyter.model.CA_FILE`.
+    Nothing but the sentence and the documents leaves the machine, or the conversation that it is
+    given. The key comes from the environment variable that :func:`key_variable` names, certificates
+    from :data:`gorilla_jupyter.model.CA_FILE`.
 
     :param address: ``BASE_URL#MODEL``, such as ``http://localhost:8000/v1#my-model``.
     :param constrained: ask for structured output, as long as the server knows that.
@@ -86,12 +86,7 @@ class OpenAIBackend:
             prompt = fit(prompt, _characters, PROMPT_CHARACTERS)
         except PromptError as error:
             raise ModelFailureError(str(error)) from error
-        if not self._is_here:
-            how = "" if self._url.scheme == "https" else ", unencrypted"
-            yield Notice(
-                f"The sentence and {len(prompt.documents)} documents were sent to {self._origin}"
-                f"{how} (model {self._model})."
-            )
+        yield from self._told(f"The sentence and {len(prompt.documents)} documents were")
         if self._structured:
             try:
                 return (yield from self._ask(self._body(prompt, structured=True)))
@@ -102,14 +97,28 @@ class OpenAIBackend:
         self._structured = False
         return text
 
-    def _body(self, prompt: Prompt, *, structured: bool) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def reply(self, messages: Sequence[Message]) -> Steps:
+        """See :class:`gorilla_jupyter.model.backend.Conversing`."""
+        yield from self._told("The documentation was")
+        return (yield from self._ask(self._conversation(messages)))
+
+    def _told(self, what: str) -> Iterator[Notice]:
+        """That something left this machine, if it did."""
+        if not self._is_here:
+            how = "" if self._url.scheme == "https" else ", unencrypted"
+            yield Notice(f"{what} sent to {self._origin}{how} (model {self._model}).")
+
+    def _conversation(self, messages: Sequence[Message]) -> dict[str, Any]:
+        return {
             "model": self._model,
-            "messages": prompt.messages(as_json=structured),
+            "messages": messages,
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
             "stream": True,
         }
+
+    def _body(self, prompt: Prompt, *, structured: bool) -> dict[str, Any]:
+        body = self._conversation(prompt.messages(as_json=structured))
         if structured:
             body["response_format"] = {
                 "type": "json_schema",

@@ -24,6 +24,8 @@ _TASK = (
     "only the optional arguments that are listed may be added."
 )
 
+_TASK_FROM_MEMORY = "Write the call of the one API that does what is wanted, as it is documented."
+
 
 class PromptError(ValueError):
     """A model that cannot be asked, or not this."""
@@ -40,7 +42,8 @@ class Message(TypedDict):
 class Prompt:
     """One question to a model.
 
-    :ivar documents: what it may choose from, best first.
+    :ivar documents: what it may choose from, best first; without any, a model is asked for what it
+        was trained on.
     :ivar description_characters: where the description of each document is cut; None for nowhere.
     :ivar written: what the model wrote to this question before, if that was of no use.
     :ivar fault: why not, in a sentence.
@@ -62,10 +65,14 @@ class Prompt:
             if as_json
             else f"one line of this form: {FORM}"
         )
-        question = (
-            f"{self._reference()}\n\nWhat is wanted: {self.sentence}\n\n{_TASK} "
-            f"Answer with {form}. If none of the APIs does it, let api_call be none."
-        )
+        wanted = f"What is wanted: {self.sentence}"
+        if self.documents:
+            question = (
+                f"{self._reference()}\n\n{wanted}\n\n{_TASK} "
+                f"Answer with {form}. If none of the APIs does it, let api_call be none."
+            )
+        else:
+            question = f"{wanted}\n\n{_TASK_FROM_MEMORY} Answer with {form}."
         conversation = [Message(role="user", content=question)]
         if self.fault:
             conversation += [
@@ -156,8 +163,12 @@ class ChatForm:
 
     def text(self, prompt: Prompt) -> str:
         """See :class:`Form`."""
+        return self.conversation(prompt.messages())
+
+    def conversation(self, messages: Sequence[Message]) -> str:
+        """Any conversation, up to where the model goes on."""
         return self._template.render(
-            messages=prompt.messages(), add_generation_prompt=True, **self._special_tokens
+            messages=messages, add_generation_prompt=True, **self._special_tokens
         )
 
     def pattern(self, prompt: Prompt) -> str:

@@ -78,9 +78,7 @@ def propose(
     :raises ModelFailureError: if the model fails.
     """
     fitting = list(EmbeddedBackend().propose(request, documents))
-    order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
-    best = sorted(documents, key=lambda found: order.get(found.record.id, len(order)))
-    prompt = Prompt(request.instruction, readable(best))
+    prompt = Prompt(request.instruction, best_first(documents, fitting))
     if not prompt.documents:
         return
     for _ in range(ATTEMPTS):
@@ -109,6 +107,12 @@ def propose(
             chosen = Proposal(meant, call, _about(meant), score=0.5)
             yield chosen
     yield from (other for other in fitting if chosen is None or other.record != chosen.record)
+
+
+def best_first(documents: Sequence[Document], fitting: Sequence[Proposal]) -> tuple[Document, ...]:
+    """The documents that a model is shown, in the order of the embedded model's proposals."""
+    order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
+    return readable(sorted(documents, key=lambda found: order.get(found.record.id, len(order))))
 
 
 def _documented(written: Written, documents: Sequence[Document]) -> Proposal | None:

@@ -1,1 +1,5 @@
-"""Making the embedded model: instructions, training, export."""
+"""Making the embedded model, and adapters for others: instructions, training, export."""
+
+
+class TrainingError(Exception):
+    """Something that cannot be trained, or trained from; the message says what and why."""

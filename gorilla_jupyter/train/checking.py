@@ -77,6 +77,48 @@ def faults(
                 yield Fault(None, f"{count} instructions begin with {' '.join(opening)!r}")
 
 
+class Checker:
+    """Holds instructions to the rules one by one, as they are written.
+
+    :param records: see :func:`faults`.
+    """
+
+    def __init__(self, records: Collection[ApiRecord]) -> None:
+        self._ordinary = ordinary_words(records)
+        self._known: list[tuple[str, frozenset[str]]] = []
+        self._openings: Counter[tuple[str, ...]] = Counter()
+
+    def add(self, instruction: Instruction) -> None:
+        """Count this one among those that others must differ from."""
+        said = words(instruction.text)
+        self._known.append((instruction.text, frozenset(said)))
+        self._openings.update(tuple(said[:length]) for length in OPENING_SHARE)
+
+    def reason(self, instruction: Instruction) -> str | None:
+        """Why this one may not be used beside the others, as the end of a sentence about it."""
+        if name := leaked_name(instruction, self._ordinary):
+            return f"names {name!r}"
+        said = words(instruction.text)
+        found = frozenset(said)
+        for text, other in self._known:
+            if _alike(found, other):
+                return f"says the same as {text!r}"
+        for length, share in OPENING_SHARE.items():
+            opening = tuple(said[:length])
+            if self._openings[opening] + 1 > max(5, share * (len(self._known) + 1)):
+                return f"begins with {' '.join(opening)!r} as too many others do"
+        return None
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether the two are near duplicates."""
+    return _alike(frozenset(words(first)), frozenset(words(second)))
+
+
+def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    return len(first & second) >= MOST_ALIKE * len(first | second)
+
+
 def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())
 
@@ -125,8 +167,7 @@ def _near_duplicates(
         rarest = sorted(found, key=lambda word: (frequency[word], word))
         prefix = rarest[: len(found) - int(MOST_ALIKE * len(found)) + 1]
         for other in sorted({place for word in prefix for place in holders[word]}):
-            shared = len(found & sets[other])
-            if shared >= MOST_ALIKE * len(found | sets[other]):
+            if _alike(found, sets[other]):
                 yield instructions[other], instructions[place]
                 break
         for word in prefix:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.checking import Instruction
 
 DATA = Path(__file__).parent / "data"
@@ -49,15 +50,28 @@ def shipped_records() -> list[ApiRecord]:
 def read_instructions(
     records: Iterable[ApiRecord], path: Path = DATA / "instructions.jsonl"
 ) -> list[Instruction]:
-    """The instructions for these records, in the order of the file."""
+    """The instructions for these records, in the order of the file.
+
+    :raises TrainingError: if the file cannot be read, or holds something else.
+    """
     known = {(record.api_name, record.api_call): record for record in records}
-    with path.open(encoding="utf-8") as file:
-        pairs = [json.loads(line) for line in file]
-    return [
-        Instruction(pair["instruction"], record)
-        for pair in pairs
-        if (record := known.get((pair["api_name"], pair["api_call"])))
-    ]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}.") from error
+    instructions = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            pair = json.loads(line)
+            text, key = pair["instruction"], (pair["api_name"], pair["api_call"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"{path}, line {number}: no pair of an instruction and an API. Remove the line, "
+                "or name another file."
+            ) from error
+        if record := known.get(key):
+            instructions.append(Instruction(text, record))
+    return instructions
 
 
 def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
@@ -65,21 +79,22 @@ def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def write_instructions(instructions: Sequence[Instruction], path: Path) -> None:
-    """Write one pair a line, with the fields that APIBench's questions have."""
-    with path.open("w", encoding="utf-8") as file:
-        for line in _lines(instructions):
-            file.write(line + "\n")
+def append_instruction(instruction: Instruction, path: Path) -> None:
+    """Write one more pair, a line with the fields that APIBench's questions have, to the end of a
+    file that need not be there yet.
 
-
-def _lines(instructions: Sequence[Instruction]) -> Iterator[str]:
-    for instruction in instructions:
-        record = instruction.record
-        pair = {
-            "instruction": instruction.text,
-            "domain": record.domain,
-            "api_call": record.api_call,
-            "api_provider": record.framework,
-            "api_name": record.api_name,
-        }
-        yield json.dumps(pair, ensure_ascii=False)
+    :raises TrainingError: if it cannot be written.
+    """
+    record = instruction.record
+    pair = {
+        "instruction": instruction.text,
+        "domain": record.domain,
+        "api_call": record.api_call,
+        "api_provider": record.framework,
+        "api_name": record.api_name,
+    }
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(pair, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written: {error.strerror}.") from error

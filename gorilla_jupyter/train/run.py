@@ -1,4 +1,4 @@
-"""The commands that make the embedded model: ``jupyter gorilla train check`` and ``encoder``."""
+"""The commands ``jupyter gorilla train check``, ``encoder`` and ``instructions``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.bench.results import write_results
-from gorilla_jupyter.catalog.files import read_file
+from gorilla_jupyter.catalog.files import CatalogFileError, read_file
+from gorilla_jupyter.catalog.store import CatalogError, CatalogStore
+from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
+from gorilla_jupyter.progress_bar import ProgressBar
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents
@@ -21,6 +25,7 @@ from gorilla_jupyter.train.instructions import (
     read_off_topic,
     shipped_records,
 )
+from gorilla_jupyter.train.self_instruct import Report, self_instruct
 
 
 def check(questions: Sequence[Path]) -> int:
@@ -91,3 +96,42 @@ def train_encoder(
             "calibration": asdict(calibration),
         },
     )
+
+
+def write_instructions(catalog: str, model: str, path: Path, *, each: int) -> bool:
+    """Have a model write instructions for one of the catalogs, print what came of it, and return
+    whether there are as many as were wanted.
+
+    :raises CatalogError: if there is no such catalog.
+    :raises ModelError: if there is no such model, or it writes nothing.
+    :raises TrainingError: if the file cannot be used.
+    """
+    backend = load_backend(model)
+    if not isinstance(backend, Conversing):
+        raise ModelError(f"The model {model} writes no sentences: name one of your own.")
+    try:
+        reading = CatalogStore().catalog(catalog).read()
+    except CatalogFileError as error:
+        raise CatalogError(str(error)) from error
+    told = set()
+    with ProgressBar() as bar:
+        steps = self_instruct(reading.records, backend, path, each=each)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as finished:
+                report: Report = finished.value
+                break
+            if isinstance(step, Progress):
+                bar.show(step)
+            elif step.sentence not in told:
+                told.add(step.sentence)
+                bar.print(step.sentence)
+    left_out = report.left_out.total()
+    print(
+        f"{report.written} instructions written to {path}, {left_out} left out; "
+        f"{report.refused} sentences broke a rule."
+    )
+    for name, count in report.left_out.items():
+        print(f"  {name}: {count} left out")
+    return not left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -13,9 +14,16 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from gorilla_jupyter.answer import Document, Progress
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model import decoding
-from gorilla_jupyter.model.backend import ModelFailureError
+from gorilla_jupyter.model.backend import ModelError, ModelFailureError
 from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend
-from gorilla_jupyter.model.prompt import ChatForm, Form, GorillaForm, OpenFunctionsForm, Prompt
+from gorilla_jupyter.model.prompt import (
+    ChatForm,
+    Form,
+    GorillaForm,
+    Message,
+    OpenFunctionsForm,
+    Prompt,
+)
 from gorilla_jupyter.model.writing import documented_call, read
 from tests.model.conftest import CHOIR, PICTURE, VOICE
 
@@ -97,6 +105,34 @@ def test_whatever_is_written_is_documented(form: Form) -> None:
         assert any(calls) or written.declines, written
         chosen.add(tuple(map(bool, calls)))
     assert len(chosen) >= len(DOCUMENTS)
+
+
+def reply(backend: LocalBackend) -> str:
+    steps = backend.reply([Message(role="user", content="Say something.")])
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return str(finished.value)
+
+
+def test_in_a_conversation_it_writes_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_TOKENS", 50)
+    backend = DiceBackend()
+    assert not re.match("<<<domain>>>", reply(backend))
+    assert TOKENIZER.decode(backend.decoder.last_seen).startswith("Say something.")
+
+
+@pytest.mark.parametrize("form", [GorillaForm(), OpenFunctionsForm()])
+def test_what_was_trained_for_calls_alone_does_not_converse(form: Form) -> None:
+    with pytest.raises(ModelError, match="trained to write calls, and nothing else"):
+        reply(DiceBackend(form=form))
+
+
+def test_a_conversation_that_it_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_TOKENS", 50)
+    with pytest.raises(ModelFailureError, match="too much to read for dice"):
+        reply(DiceBackend(context=55))
 
 
 def test_its_words_are_the_explanation() -> None:

@@ -34,6 +34,13 @@ def test_the_form_is_gorillas_or_a_json_object() -> None:
     assert "JSON object" in message["content"]
 
 
+def test_without_documents_a_model_is_asked_for_what_it_knows() -> None:
+    asked = text(replace(PROMPT, documents=()))
+    assert PROMPT.sentence in asked
+    assert "API 1" not in asked
+    assert "documentation" not in asked
+
+
 def test_what_was_wrong_is_said_after_what_was_written() -> None:
     again = replace(PROMPT, written="reboot()", fault="That is not documented.")
     roles = [message["role"] for message in again.messages()]
