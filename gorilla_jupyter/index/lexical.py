@@ -1,4 +1,5 @@
-"""The Whoosh index of the documents: BM25F over named fields. Nothing else knows Whoosh."""
+"""The Whoosh index of the documents: BM25F over named fields. Beside it, only ``words.py`` knows
+Whoosh."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,21 @@ from gorilla_jupyter.index.scoring import (
     documents_with,
 )
 from gorilla_jupyter.index.vectors import document_key
+from gorilla_jupyter.index.words import (
+    STEMS,
+    TOKENS,
+    names_in,
+    split_case,
+    stem_of,
+    terms_of,
+    words_of,
+)
 from gorilla_jupyter.record import ApiRecord, module_name
 
 with warnings.catch_warnings():
     # Whoosh 2.7.4 predates the warning about backslashes in plain strings.
     warnings.simplefilter("ignore", SyntaxWarning)
     from whoosh import fields, highlight, index
-    from whoosh.analysis import LowercaseFilter, RegexTokenizer, StemFilter, StopFilter, Token
     from whoosh.codec.whoosh3 import W3Codec, W3FieldWriter
     from whoosh.columns import RefBytesColumn
     from whoosh.filedb.filestore import FileStorage, RamStorage
@@ -66,28 +75,6 @@ that have it, so that no field counts twice and few have to be read."""
 
 MANIFEST_ID = "manifest"
 """The id of the documents that say which catalogs are indexed."""
-
-STOP_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before being between both
-    but by can could did do does doing don for from get give given had has have he hello her
-    here hi him his how i if in into is it its just let like ll load make me my need needs no
-    not now of on one or our out over please re s she should show so some such t that the their
-    them then there these they this those through to too under up us use using ve very want
-    wants was we were what when where which while who whom why will with would you
-    your""".split()
-)
-REQUEST_WORDS = frozenset(
-    """api apis call code find function help library model models package pretrained program
-    recommend script someone something suggest tool train trained way work works write""".split()
-)
-"""Words that most requests have and that tell no document from another."""
-
-_WORD = re.compile(r"[^\W_]+")
-_TOKENS = RegexTokenizer(_WORD) | LowercaseFilter() | StopFilter(STOP_WORDS, minsize=1)
-_STEM_FILTER = StemFilter()
-_STEMS = _TOKENS | _STEM_FILTER
-_CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
 
 Cosines = Callable[[list[str]], tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]
 
@@ -302,12 +289,12 @@ class LexicalIndex:
         :param cosines: from the documents' keys to their nearness, which of them have one, and
             their nearness to sentences that no document answers.
         """
-        terms = _terms(text)
+        terms = terms_of(text)
         if not terms and cosines is None:
             return []
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
-            names = [name for name in _names(text) if ("title", name) in reader]
+            names = [name for name in names_in(text) if ("title", name) in reader]
             terms += names
             environments = _lexicon(reader, "environment")
             found = best_documents(
@@ -349,7 +336,7 @@ class LexicalIndex:
         if self._languages is None:
             naming = {
                 stem: np.concatenate([documents_with(reader, field, stem) for field in BOOSTS])
-                for stem in map(_stem, sorted(LANGUAGES))
+                for stem in map(stem_of, sorted(LANGUAGES))
             }
             named = np.bincount(np.concatenate([*naming.values()]), minlength=1)
             self._languages = {
@@ -385,7 +372,7 @@ class LexicalIndex:
         """``text`` with each word that no document has replaced by the likeliest one that some
         have; None where there is nothing to mend."""
         mended = text
-        words = dict.fromkeys(token.text for token in _TOKENS(text))
+        words = dict.fromkeys(token.text for token in TOKENS(text))
         candidates = [word for word in words if 4 <= len(word) <= 30 and word.isalpha()]
         with self._fresh_searcher() as searcher:
             reader = searcher.reader()
@@ -461,21 +448,21 @@ class IndexWriter:
         arguments = " ".join(argument.name for argument in record.api_arguments)
         # A number in a version is no word of the document.
         framework = record.framework.removesuffix(record.api_version)
-        name = _split_case(f"{record.api_name} {framework}")
+        name = split_case(f"{record.api_name} {framework}")
         texts = {
             "title": f"{name} {record.domain} {record.functionality}",
             "description": " ".join((record.description, *record.questions)),
-            "call": _split_case(f"{record.api_call} {arguments}"),
+            "call": split_case(f"{record.api_call} {arguments}"),
         }
-        tokens = {field: _words_of(text) for field, text in texts.items()}
+        tokens = {field: words_of(text) for field, text in texts.items()}
         indexed: set[str] = set()
         words: dict[str, list[str]] = {}
         for field in BOOSTS:
-            stems = set(map(_stem, tokens[field]))
+            stems = set(map(stem_of, tokens[field]))
             words[field] = sorted(stems - indexed)
             indexed |= stems
         self._words |= tokens["title"] | tokens["description"]
-        words["title"] += _names(record.api_name)
+        words["title"] += names_in(record.api_name)
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,
@@ -544,43 +531,12 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _words_of(text: str) -> set[str]:
-    """The words that :data:`_TOKENS` makes, without their places, in a tenth of the time."""
-    return {word.lower() for word in _WORD.findall(text)} - STOP_WORDS
-
-
-@lru_cache(maxsize=100_000)
-def _stem(word: str) -> str:
-    """The stem of one of the words that :data:`_TOKENS` makes."""
-    return str(next(_STEM_FILTER(iter([Token(text=word, stopped=False)]))).text)
-
-
-def _names(text: str) -> list[str]:
-    """What reads as the full name of an API, such as ``suno/bark`` or ``pd.read_csv``."""
-    chunks = (chunk.strip(".,;:!?()'\"`").lower() for chunk in text.split())
-    return list(dict.fromkeys(chunk for chunk in chunks if re.search(r"\w[^\w\s]\w|\w_\w", chunk)))
-
-
-def _terms(text: str) -> list[str]:
-    stems = dict.fromkeys(token.text for token in _STEMS(_split_case(text)))
-    telling = [stem for stem in stems if stem not in _REQUEST_STEMS]
-    return telling or list(stems)
-
-
-_REQUEST_STEMS = frozenset(token.text for token in _STEMS(" ".join(sorted(REQUEST_WORDS))))
-
-
-def _split_case(text: str) -> str:
-    split = _CASE_BORDER.sub(" ", text)
-    return text if split == text else f"{text} {split}"
-
-
 def _values(reader: Any, field: str, wanted: str) -> list[str]:
     """The values of ``field`` that a filter allows."""
     if field == "package":
         return [module_name(wanted.strip()).lower()]
-    words = _words_of(wanted)
-    return [value for value in _lexicon(reader, field) if words and words <= _words_of(value)]
+    words = words_of(wanted)
+    return [value for value in _lexicon(reader, field) if words and words <= words_of(value)]
 
 
 def _lexicon(reader: Any, field: str) -> list[str]:
@@ -591,7 +547,7 @@ def _hit(record: ApiRecord, scored: Scored) -> Hit:
     shown = highlight.highlight(
         record.description,
         scored.matched,
-        _STEMS,
+        STEMS,
         highlight.ContextFragmenter(maxchars=HIGHLIGHT_CHARACTERS, surround=60),
         _Stars(),
         top=2,
@@ -611,5 +567,5 @@ def _is_known(reader: Any, word: str) -> bool:
 
 def _frequency(reader: Any, word: str) -> int:
     """In how many documents the word stands, in whatever form."""
-    stem = next((token.text for token in _STEMS(word)), None)
+    stem = next((token.text for token in STEMS(word)), None)
     return sum(reader.doc_frequency(field, stem) for field in BOOSTS) if stem else 0

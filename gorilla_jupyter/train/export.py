@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 LEAST_COSINE = 0.99
 """How alike the quantised and the full vectors of a text must be, on the average."""
 
-REFUSED = 0.01
+REFUSED = 0.015
 """The share of answerable sentences that may be told that nothing fits. To refuse fewer is to offer
-more to those that nothing answers; catalogs that training never saw refuse more of both."""
+more to those that nothing answers."""
 
 COHORT = 5
 """One in so many of the sentences that are off topic is shipped, to tell the noise of documents."""
