@@ -191,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     ablation.add_argument(
         "--weights",
+        type=_named_folder,
         nargs="*",
         default=[],
         metavar="NAME=FOLDER",
@@ -210,6 +211,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add_steps(commands.add_parser("train", help="make the embedded model, or one of your own"))
     return parser
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=FOLDER")
+    return name, Path(folder)
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -512,9 +520,7 @@ def _bench_tables(options: argparse.Namespace) -> int:
 def _bench_ablation(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import ablation
 
-    weights = dict(named.rpartition("=")[::2] for named in options.weights)
-    folders = {name: Path(folder) for name, folder in weights.items()}
-    ablation.run(options.apibench, folders, options.results, options.document)
+    ablation.run(options.apibench, dict(options.weights), options.results, options.document)
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from gorilla_jupyter.bench.apibench import Figures, measure
-from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.bench.results import BenchmarkError, write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, present_hubs, put
+from gorilla_jupyter.index.vectors import EncoderError
 from gorilla_jupyter.model.encoder import MODEL, WEIGHTS, Encoder
 
 WORDS = "words alone"
@@ -27,13 +27,14 @@ def run(folder: Path, weights: Mapping[str, Path], results: Path, document: Path
 
     :param folder: APIBench's files, as :func:`gorilla_jupyter.bench.tables.run` reads them.
     :param weights: folders that ``jupyter gorilla train encoder`` wrote, by what they are.
-    :raises BenchmarkError: if a file or the document cannot be used.
-    :raises EncoderError: if weights cannot be used.
+    :raises BenchmarkError: if weights, a file or the document cannot be used.
     """
-    check_place(document, "ablation")  # before minutes of measuring
-    folders = {WORDS: None, **weights, SHIPPED: WEIGHTS}
-    rows = {name: _row(folder, where) for name, where in folders.items()}
-    megabytes = {name: _megabytes(where) for name, where in folders.items()}
+    # Before minutes of measuring.
+    check_place(document, "ablation")
+    folders = {**weights, SHIPPED: WEIGHTS}
+    encoders = {name: _encoder(name, where) for name, where in folders.items()}
+    rows = {name: _row(folder, encoder) for name, encoder in {WORDS: None, **encoders}.items()}
+    megabytes = {WORDS: 0.0, **{name: _megabytes(where) for name, where in folders.items()}}
     write_results(
         results / "ablation.json",
         "jupyter gorilla bench ablation --apibench FOLDER --weights NAME=FOLDER ...",
@@ -42,8 +43,15 @@ def run(folder: Path, weights: Mapping[str, Path], results: Path, document: Path
     draw(document, rows, megabytes)
 
 
-def _row(folder: Path, weights: Path | None) -> Row:
-    loader = partial(Encoder, weights) if weights else None
+def _encoder(name: str, weights: Path) -> Encoder:
+    try:
+        return Encoder(weights)
+    except EncoderError as error:
+        raise BenchmarkError(f"The weights '{name}' cannot be used: {error}") from error
+
+
+def _row(folder: Path, encoder: Encoder | None) -> Row:
+    loader = None if encoder is None else lambda: encoder
     row = {}
     for hub, name in present_hubs(folder).items():
         apis, questions = folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
@@ -52,8 +60,8 @@ def _row(folder: Path, weights: Path | None) -> Row:
     return row
 
 
-def _megabytes(weights: Path | None) -> float:
-    return round((weights / MODEL).stat().st_size / 1e6, 1) if weights else 0.0
+def _megabytes(weights: Path) -> float:
+    return round((weights / MODEL).stat().st_size / 1e6, 1)
 
 
 def draw(document: Path, rows: Mapping[str, Row], megabytes: Mapping[str, float]) -> None:

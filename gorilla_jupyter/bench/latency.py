@@ -114,7 +114,8 @@ def measure() -> list[Figure]:
     with_extension, without = _alternate(
         lambda: _start_seconds(enabled=True), lambda: _start_seconds(enabled=False)
     )
-    first, warm, memory = _ask_seconds()
+    first = statistics.median(_first_seconds() for _ in range(FIRSTS))
+    warm, memory = _warm_seconds()
     median = statistics.median(warm)
     return [
         Figure("import jupyter_server", jupyter, "s"),
@@ -210,18 +211,23 @@ def _start_seconds(*, enabled: bool) -> float:
         return time.perf_counter() - start
 
 
-def _ask_seconds() -> tuple[float, list[float], int]:
-    """Seconds of the first question after an installation and of later ones, and the bytes that the
-    worker then holds."""
+def _first_seconds() -> float:
+    """Seconds of the first question after an installation."""
     from gorilla_jupyter.demo.session import JupyterServer
 
-    firsts = []
-    for _ in range(FIRSTS):
-        with empty_home(), JupyterServer() as server:
-            firsts.append(timed_ask(server.http, SENTENCES[0]))
-            warm = [timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
-            memory = server.http.get("gorilla/status").json()["worker"]["memory_bytes"]
-    return statistics.median(firsts), warm, memory
+    with empty_home(), JupyterServer() as server:
+        return timed_ask(server.http, SENTENCES[0])
+
+
+def _warm_seconds() -> tuple[list[float], int]:
+    """Seconds of later questions, and the bytes that the worker then holds."""
+    from gorilla_jupyter.demo.session import JupyterServer
+
+    with empty_home(), JupyterServer() as server:
+        timed_ask(server.http, SENTENCES[0])
+        seconds = [timed_ask(server.http, sentence) for sentence in SENTENCES * 3]
+        memory = server.http.get("gorilla/status").json()["worker"]["memory_bytes"]
+    return seconds, memory
 
 
 def timed_ask(http: httpx.Client, sentence: str) -> float:

@@ -253,6 +253,16 @@ def test_the_ablation_measures_with_less_and_less(
     assert "\n| as shipped | 0.500 |" in document.read_text()
 
 
+def test_weights_that_are_none_are_refused_before_anything_is_measured(
+    apis: Path, questions: Path, tmp_path: Path
+) -> None:
+    document = tmp_path / "benchmark.md"
+    document.write_text("<!-- ablation -->\n<!-- end of ablation -->\n")
+    with pytest.raises(BenchmarkError, match="The weights 'mine' cannot be used"):
+        ablation.run(tmp_path, {"mine": tmp_path}, tmp_path / "results", document)
+    assert not (tmp_path / "results").exists()
+
+
 def test_tables_drawn_again_stay_the_same(document: Path) -> None:
     drawn = {"Hub": {"system": {"responses": 3, "functionality": 0.5}}}
     tables.draw(document, drawn)
