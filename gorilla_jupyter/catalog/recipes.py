@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -39,10 +37,8 @@ from gorilla_jupyter.catalog.sources import (
     expression,
     load_sources,
 )
+from gorilla_jupyter.catalog.store import BUILTIN, write_whole
 from gorilla_jupyter.record import ApiRecord
-
-BUILTIN = Path(__file__).parent / "builtin"
-"""The folder of the shipped records."""
 
 FIELDS = (
     "domain",
@@ -237,24 +233,10 @@ def write(hubs: Mapping[str, Iterable[Record]], folder: Path = BUILTIN) -> list[
     :return: the files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write_whole(folder / f"{hub}.jsonl", render(hubs[hub])) for hub in sorted(hubs)]
-
-
-def _write_whole(file: Path, text: str) -> Path:
-    """Replace a file's content in one step, so that no reader ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return file
+    files = {folder / f"{hub}.jsonl": hubs[hub] for hub in sorted(hubs)}
+    for file, records in files.items():
+        write_whole(file, render(records).encode(), mode=0o644)
+    return list(files)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gorilla_jupyter.catalog.store import write_whole
+
 if TYPE_CHECKING:
     import griffe
 
@@ -59,9 +61,8 @@ def load_table(path: Path = TABLE) -> dict[str, Package]:
 def write_table(packages: Mapping[str, Package], path: Path = TABLE) -> None:
     """Write the stored packages, whole or not at all."""
     values = {module: asdict(packages[module]) for module in sorted(packages)}
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(values, indent=1, sort_keys=True) + "\n"
+    write_whole(path, text.encode(), mode=0o644)
 
 
 def read_installed(module: str, names: Iterable[str], distribution: str) -> Package | None:

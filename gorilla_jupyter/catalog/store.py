@@ -28,6 +28,7 @@ from gorilla_jupyter.catalog.files import (
 from gorilla_jupyter.record import ApiRecord
 
 BUILTIN = Path(__file__).parent / "builtin"
+"""The folder of the shipped records."""
 
 PROJECT = Path("gorilla-catalogs")
 """The folder of a project's catalogs, beside its notebooks."""
@@ -217,7 +218,7 @@ class CatalogStore:
             unchanged = replaced and target.read_bytes() == content
             if not unchanged:
                 _delete_leftovers(self.folder)
-                _write(target, content, mode=0o600)
+                write_whole(target, content, mode=0o600)
         except OSError as error:
             raise CatalogError(f"{target} cannot be written: {error.strerror}.") from error
         notices = [catalog.notice for catalog in self.catalogs() if catalog.name == name]
@@ -237,7 +238,7 @@ class CatalogStore:
         if path.exists():
             raise CatalogError(f"{path} is there already; nothing was written.")
         try:
-            _write(path, _written(reading.records), mode=0o666)
+            write_whole(path, _written(reading.records), mode=0o666)
         except OSError as error:
             raise CatalogError(f"{path} cannot be written: {error.strerror}.") from error
         return reading
@@ -302,7 +303,7 @@ class CatalogStore:
 
 def write_records(path: Path, records: Iterable[ApiRecord]) -> None:
     """Write a ``.jsonl`` catalog whole or not at all."""
-    _write(path, _written(records), mode=0o600)
+    write_whole(path, _written(records), mode=0o600)
 
 
 def _written(records: Iterable[ApiRecord]) -> bytes:
@@ -310,7 +311,12 @@ def _written(records: Iterable[ApiRecord]) -> bytes:
     return "".join(lines).encode()
 
 
-def _write(path: Path, content: bytes, *, mode: int) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
+    """Replace what a file holds in one step, so that nobody ever reads half of it.
+
+    :param mode: who may read and write it, as far as the process's umask allows.
+    :raises OSError: if it cannot be written; it is as it was then.
+    """
     temporary = path.with_name(f".{secrets.token_hex(8)}.writing")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

@@ -7,7 +7,6 @@ import ast
 import json
 import random
 import re
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from gorilla_jupyter.answer import Document, Progress, Request
-from gorilla_jupyter.catalog.store import CatalogStore, write_records
+from gorilla_jupyter.catalog.store import CatalogStore, write_records, write_whole
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.model.backend import load_encoder
 from gorilla_jupyter.model.embedded import EmbeddedBackend
@@ -207,11 +206,7 @@ def write_examples(examples: Iterable[Example], path: Path) -> None:
         )
         for example in examples
     ]
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-    ) as file:
-        file.write("".join(line + "\n" for line in lines))
-    Path(file.name).replace(path)
+    write_whole(path, "".join(line + "\n" for line in lines).encode(), mode=0o600)
 
 
 def read_examples(path: Path, records: Mapping[str, ApiRecord]) -> list[Example]:

@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from gorilla_jupyter.catalog import recipes, sources
+from gorilla_jupyter.catalog.store import BUILTIN
 
 APIBENCH = Path(
     os.environ.get("GORILLA_APIBENCH") or Path(__file__).parents[2].parent / "shared" / "apibench"
@@ -65,7 +66,7 @@ def catalogue() -> dict[str, list[Record]]:
     """The shipped records by hub, read from their files."""
     return {
         file.stem: [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        for file in sorted(recipes.BUILTIN.glob("*.jsonl"))
+        for file in sorted(BUILTIN.glob("*.jsonl"))
     }
 
 
@@ -103,7 +104,7 @@ def imported_modules(code: str) -> set[str]:
 def test_sources_build_the_shipped_files_byte_for_byte(tmp_path: Path) -> None:
     recipes.write(recipes.build(sources.load_sources()), tmp_path)
     rebuilt = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    shipped = {file.name: file.read_bytes() for file in recipes.BUILTIN.glob("*.jsonl")}
+    shipped = {file.name: file.read_bytes() for file in BUILTIN.glob("*.jsonl")}
     assert rebuilt == shipped
 
 
