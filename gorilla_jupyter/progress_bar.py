@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from gorilla_jupyter.answer import Progress
+
+Step = TypeVar("Step")
+Outcome = TypeVar("Outcome")
+
+
+def finish(steps: Generator[Step, None, Outcome], show: Callable[[Step], object]) -> Outcome:
+    """Take all steps, show each, and return what comes of them."""
+    while True:
+        try:
+            show(next(steps))
+        except StopIteration as finished:
+            outcome: Outcome = finished.value
+            return outcome
 
 
 class ProgressBar:

@@ -18,6 +18,7 @@ from gorilla_jupyter.model.backend import ModelError
 from gorilla_jupyter.model.decoding import Decoder, LoadedModel
 from gorilla_jupyter.model.onnx import OnnxBackend
 from gorilla_jupyter.model.transformers import TransformersBackend
+from gorilla_jupyter.progress_bar import finish
 
 PRECISIONS = ("int8", "fp32", "int4")
 """How the weights may be stored, the usual first."""
@@ -143,10 +144,4 @@ def _build(source: str, folder: Path, precision: str) -> None:
 
 
 def _loaded(backend: TransformersBackend | OnnxBackend) -> LoadedModel:
-    steps = backend.load()
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            loaded: LoadedModel = finished.value
-            return loaded
+    return finish(backend.load(), lambda progress: None)

@@ -167,16 +167,19 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _scan() -> Any:
-    hub = _hub()
-    folder = Path(hub.constants.HF_HUB_CACHE)
+def _cache() -> Path:
+    """The hub's cache, which is made where there is none."""
+    folder = Path(_hub().constants.HF_HUB_CACHE)
     folder.mkdir(parents=True, exist_ok=True)
-    return hub.scan_cache_dir()
+    return folder
+
+
+def _scan() -> Any:
+    return _hub().scan_cache_dir(_cache())
 
 
 def _check_room(size: int) -> None:
-    folder = Path(_hub().constants.HF_HUB_CACHE)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _cache()
     free = shutil.disk_usage(folder).free
     if size > free:
         raise ModelError(

@@ -215,8 +215,9 @@ def read_examples(path: Path, records: Mapping[str, ApiRecord]) -> list[Example]
     :param records: by their id.
     """
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        value = json.loads(line)
+    with path.open(encoding="utf-8") as file:
+        values = [json.loads(line) for line in file]
+    for value in values:
         instruction = Instruction(value["instruction"], records[value["record"]])
         documents = tuple(Document(records[name], 0.0) for name in value["documents"])
         found.append(Example(instruction, documents, value["shuffled"]))

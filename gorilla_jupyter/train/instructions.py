@@ -56,7 +56,9 @@ def read_instructions(
     """
     known = {(record.api_name, record.api_call): record for record in records}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which also parts a sentence where it has a separator of another kind.
+        with path.open(encoding="utf-8") as file:
+            lines = list(file)
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} cannot be read: {error}.") from error
     instructions = []

@@ -10,7 +10,7 @@ import json
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from gorilla_jupyter.bench.results import machine, write_results
 from gorilla_jupyter.model.backend import ModelError
 from gorilla_jupyter.model.decoding import model_form
 from gorilla_jupyter.model.prompt import ChatForm, PromptError
-from gorilla_jupyter.progress_bar import ProgressBar
+from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.checking import Instruction
@@ -30,7 +30,6 @@ from gorilla_jupyter.train.examples import (
     Encoded,
     Example,
     Mixture,
-    Retrieve,
     encode,
     make_examples,
     read_examples,
@@ -293,22 +292,13 @@ def _made(
     shown = [record for record in records if part_of(record) in (Part.TRAINING, part)]
     examples = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ProgressBar() as bar:
-        retrieve = _shown_on(bar, retriever(shown, Path(folder)))
+        retrieve = finish(retriever(shown, Path(folder)), bar.show)
         for step in make_examples(instructions, retrieve, settings.mixture, seed=settings.seed):
             if isinstance(step, Progress):
                 bar.show(step)
             else:
                 examples.append(step)
     return examples
-
-
-def _shown_on(bar: ProgressBar, steps: Generator[Progress, None, Retrieve]) -> Retrieve:
-    while True:
-        try:
-            bar.show(next(steps))
-        except StopIteration as finished:
-            retrieve: Retrieve = finished.value
-            return retrieve
 
 
 def _instructions(part: Part, records: Sequence[ApiRecord]) -> list[Instruction]:

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from gorilla_jupyter.answer import Progress
+from gorilla_jupyter.answer import Notice, Progress
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.catalog.files import CatalogFileError, read_file
 from gorilla_jupyter.catalog.store import CatalogError, CatalogStore
 from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
-from gorilla_jupyter.progress_bar import ProgressBar
+from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents
@@ -25,7 +25,7 @@ from gorilla_jupyter.train.instructions import (
     read_off_topic,
     shipped_records,
 )
-from gorilla_jupyter.train.self_instruct import Report, self_instruct
+from gorilla_jupyter.train.self_instruct import self_instruct
 
 
 def check(questions: Sequence[Path]) -> int:
@@ -115,18 +115,15 @@ def write_instructions(catalog: str, model: str, path: Path, *, each: int) -> bo
         raise CatalogError(str(error)) from error
     told = set()
     with ProgressBar() as bar:
-        steps = self_instruct(reading.records, backend, path, each=each)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as finished:
-                report: Report = finished.value
-                break
+
+        def show(step: Progress | Notice) -> None:
             if isinstance(step, Progress):
                 bar.show(step)
             elif step.sentence not in told:
                 told.add(step.sentence)
                 bar.print(step.sentence)
+
+        report = finish(self_instruct(reading.records, backend, path, each=each), show)
     left_out = report.left_out.total()
     print(
         f"{report.written} instructions written to {path}, {left_out} left out; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction, faults
 from gorilla_jupyter.train.instructions import (
     Part,
+    append_instruction,
     part_of,
     read_instructions,
     read_off_topic,
@@ -57,3 +59,9 @@ def test_no_off_topic_sentence_is_an_instruction(instructions: list[Instruction]
     off_topic = read_off_topic()
     assert len(off_topic) > 100
     assert not texts.intersection(sentence.casefold() for sentence in off_topic)
+
+
+def test_a_sentence_with_separators_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = Instruction("read this\u2028and that\x85aloud", a_record("load('acme/voice')"))
+    append_instruction(written, tmp_path / "pairs.jsonl")
+    assert read_instructions([written.record], tmp_path / "pairs.jsonl") == [written]
