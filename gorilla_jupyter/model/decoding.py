@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 MAX_TOKENS = 256
 """How much a model may write."""
 
-CHUNK_TOKENS = 32
-"""How much is read at once: between two reads a request can be cancelled, so that each must be
-short, also on a processor."""
+CHUNK_TOKENS = 256
+"""How much is read at once: more is hardly faster, and takes more memory."""
+
+POLL_SECONDS = 0.1
+"""How often a request looks up while a network reads: it can be cancelled then."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -55,6 +58,10 @@ class Decoder(Protocol):
 
         :raises ModelFailureError: if there is not enough memory.
         """
+        ...
+
+    def stop(self) -> None:
+        """Have what another thread reads end soon, with an error; then all must be forgotten."""
         ...
 
 
@@ -128,25 +135,48 @@ class LocalBackend:
 
     def _written(self, model: LoadedModel, tokens: list[int], pattern: str | None) -> Steps:
         written: list[int] = []
-        try:
-            for start in range(0, len(tokens), CHUNK_TOKENS):
-                yield Progress(f"{self.name} reads", start, len(tokens))
-                logits = model.decoder.read(tokens[start : start + CHUNK_TOKENS])
-            yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
-            guide = None if pattern is None else _guide(model, pattern, len(logits))
-            while len(written) < MAX_TOKENS:
-                following = _next(guide, logits)
-                if model.decoder.end_tokens.intersection(following):
-                    break
-                written += following
-                if guide is not None and guide.finished:
-                    break
-                for start in range(0, len(following), CHUNK_TOKENS):
-                    yield Progress(f"{self.name} writes", len(written), MAX_TOKENS)
-                    logits = model.decoder.read(following[start : start + CHUNK_TOKENS])
-        finally:
-            model.decoder.forget()  # and give back the memory that the answer took
+        with ThreadPoolExecutor(1) as thread:
+            reader = _Reader(model.decoder, thread)
+            try:
+                for start in range(0, len(tokens), CHUNK_TOKENS):
+                    step = Progress(f"{self.name} reads", start, len(tokens))
+                    logits = yield from reader.read(tokens[start : start + CHUNK_TOKENS], step)
+                yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
+                guide = None if pattern is None else _guide(model, pattern, len(logits))
+                while len(written) < MAX_TOKENS:
+                    following = _next(guide, logits)
+                    if model.decoder.end_tokens.intersection(following):
+                        break
+                    written += following
+                    if guide is not None and guide.finished:
+                        break
+                    step = Progress(f"{self.name} writes", len(written), MAX_TOKENS)
+                    logits = yield from reader.read(following, step)
+            finally:
+                model.decoder.forget()  # and give back the memory that the answer took
         return str(model.tokenizer.decode(written))
+
+
+@dataclass
+class _Reader:
+    """Has a decoder read in a thread, so that a request can be cancelled meanwhile."""
+
+    decoder: Decoder
+    thread: ThreadPoolExecutor
+
+    def read(
+        self, tokens: Sequence[int], step: Progress
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
+        yield step
+        reading = self.thread.submit(self.decoder.read, tokens)
+        try:
+            while not wait([reading], POLL_SECONDS).done:
+                yield step
+        finally:
+            if not reading.done():
+                self.decoder.stop()
+                wait([reading])
+        return reading.result()
 
 
 def _guide(model: LoadedModel, pattern: str, vocabulary: int) -> Guide:

@@ -86,7 +86,9 @@ class OnnxDecoder:
     def forget(self) -> None:
         """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
         import numpy as np
+        from onnxruntime import RunOptions
 
+        self._options = RunOptions()
         self._length = 0
         self._cache: dict[str, Any] = {
             name: np.zeros(
@@ -108,7 +110,9 @@ class OnnxDecoder:
         }
         known = {name: value for name, value in inputs.items() if name in self._inputs}
         try:
-            values = self._session.run(self._outputs, {**known, **self._cache})
+            values = self._session.run(
+                self._outputs, {**known, **self._cache}, run_options=self._options
+            )
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise ModelFailureError(f"onnxruntime failed: {reason:.200}.") from error
@@ -119,3 +123,7 @@ class OnnxDecoder:
         }
         logits: NDArray[np.float32] = found["logits"][0, -1].astype(np.float32)
         return logits
+
+    def stop(self) -> None:
+        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        self._options.terminate = True

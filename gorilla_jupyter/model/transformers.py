@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,12 +99,18 @@ class TorchDecoder:
         # Which it is depends on the version of transformers.
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
+        self._stopped = threading.Event()
+        for layers in network.modules():
+            if type(layers).__name__ == "ModuleList":  # of which networks are made
+                for layer in layers:
+                    layer.register_forward_pre_hook(self._go_on)
         self.forget()
 
     def forget(self) -> None:
         """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
         from transformers import DynamicCache
 
+        self._stopped.clear()
         self._cache = DynamicCache(config=self._network.config)
 
     def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -119,6 +126,14 @@ class TorchDecoder:
             )
             logits: NDArray[np.float32] = read.logits[0, -1].float().cpu().numpy()
         return logits
+
+    def stop(self) -> None:
+        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        self._stopped.set()
+
+    def _go_on(self, *_: Any) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -63,6 +64,9 @@ class Dice:
 
     def forget(self) -> None:
         self.last_seen, self.seen = self.seen, []
+
+    def stop(self) -> None:
+        raise AssertionError("It reads at once.")
 
     def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         self.seen += tokens
@@ -195,11 +199,37 @@ def test_an_answer_that_nobody_waits_for_is_forgotten() -> None:
     assert backend.decoder.last_seen != []
 
 
-def test_it_can_be_cancelled_before_every_read_and_none_is_long() -> None:
+def test_it_can_be_cancelled_before_every_read() -> None:
     backend = DiceBackend()
     _, told = write(backend)
     assert max(backend.decoder.reads) <= decoding.CHUNK_TOKENS
     assert len(told) > len(backend.decoder.reads)
+
+
+class SlowDice(Dice):
+    """A network that reads until it is stopped."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        self.seen += tokens
+        self._stopped.wait()
+        raise InterruptedError
+
+
+def test_it_can_be_cancelled_while_it_reads() -> None:
+    backend = DiceBackend()
+    backend.decoder = SlowDice(0)
+    steps = backend.write(Prompt("speak", DOCUMENTS))
+    while not backend.decoder.seen:
+        next(steps)
+    steps.close()
+    assert backend.decoder.seen == []
 
 
 def test_what_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

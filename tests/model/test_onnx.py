@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from gorilla_jupyter.answer import Request
 from gorilla_jupyter.engine import Gorilla
-from gorilla_jupyter.model.backend import ModelError
+from gorilla_jupyter.model.backend import ModelError, ModelFailureError
 from gorilla_jupyter.model.onnx import OnnxDecoder
 from tests.model.conftest import VOICE
 from tests.model.test_decoding import END, TEMPLATE, TOKENIZER, VOCABULARY
@@ -80,6 +80,15 @@ def test_it_remembers_what_it_has_read_until_it_forgets(exported: Path) -> None:
     assert count(decoder, [8]) == 4
     decoder.forget()
     assert count(decoder, [9, 9]) == 2
+
+
+def test_what_is_stopped_ends_and_can_be_forgotten(exported: Path) -> None:
+    decoder = OnnxDecoder(exported)
+    decoder.stop()
+    with pytest.raises(ModelFailureError, match="terminate"):
+        decoder.read([5, 6, 7])
+    decoder.forget()
+    assert count(decoder, [5, 6, 7]) == 3
 
 
 def test_it_knows_its_context_and_how_an_answer_ends(exported: Path) -> None:

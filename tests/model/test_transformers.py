@@ -11,6 +11,7 @@ import pytest
 
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model.backend import ModelError, load_backend
+from gorilla_jupyter.model.transformers import TorchDecoder
 from tests.model.conftest import VOICE
 from tests.model.test_decoding import END, TEMPLATE, TOKENIZER
 
@@ -56,6 +57,9 @@ class LargeNetwork:
 
     def eval(self) -> LargeNetwork:
         return self
+
+    def modules(self) -> list[Any]:
+        return []
 
     def forward(self, input_ids: Any, past_key_values: Any, use_cache: bool) -> None:
         """Its signature is read."""
@@ -110,3 +114,17 @@ def test_where_memory_does_not_suffice_the_embedded_model_answers(
         (notice,) = answer.notices
         assert notice.startswith("There is not enough memory for this model (CUDA out of memory")
         assert notice.endswith("The embedded model answered instead.")
+
+
+def test_what_is_stopped_ends_and_can_be_forgotten() -> None:
+    pytest.importorskip("torch")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
+    config = LlamaConfig(vocab_size=20, num_hidden_layers=2, **sizes)  # type: ignore[arg-type]
+    decoder = TorchDecoder(LlamaForCausalLM(config).eval(), frozenset({END}))
+    decoder.stop()
+    with pytest.raises(InterruptedError):
+        decoder.read([5, 6, 7])
+    decoder.forget()
+    assert len(decoder.read([5, 6, 7])) == config.vocab_size
