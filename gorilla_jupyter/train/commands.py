@@ -35,7 +35,7 @@ def add_steps(train: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="FILE",
-        help="catalogs without instructions that show how others write, such as APIBench's",
+        help="catalogs that are not shipped and show how others write: APIBench's",
     )
     encoder.add_argument("--epochs", type=int, help="how often each instruction is learned")
     encoder.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="(int8)")

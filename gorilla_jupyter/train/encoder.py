@@ -3,12 +3,12 @@
 A sentence is classified by the cosines of vectors (as in dense passage retrieval, Karpukhin et al.,
 arXiv:2004.04906), twice: among the documents of the step, which are encoded with it and learn too,
 and among all documents of its hub, taken from a bank of vectors that is renewed at intervals (as in
-ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. To these losses is added that of
-the domain, whose probability is the sum of its documents'. A sentence that no document answers
-belongs to a class of its own, whose score is learned: the scores then tell whether anything fits.
+ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. Documents of one call are one
+class, whose probability is the sum of theirs. To these losses is added that of the domain, likewise
+a sum. A sentence that no document answers belongs to a class of its own, whose score is learned:
+the scores then tell whether anything fits.
 
-Further documents, of catalogs for which nobody wrote instructions, teach how others write: they
-take part by their domain alone.
+A hub is a catalog: the shipped ones, and further ones, which teach how others write.
 """
 
 from __future__ import annotations
@@ -74,16 +74,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Score:
-    """How often the right document and the right domain came first, among all of a hub.
-
-    :ivar further_domain: how often the right domain came first among the further documents, of the
-        questions whose domain they have.
-    """
+    """How often the right document and the right domain came first, among all of a hub."""
 
     questions: int
     document: float
     domain: float
-    further_domain: float | None
 
 
 class EncoderTraining:
@@ -91,8 +86,7 @@ class EncoderTraining:
 
     :param base: a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
     :param folder: where the model, its log and what is needed to go on are kept.
-    :param further: documents without instructions, that join the hubs which have their domain. What
-        has the name of a held-out record is held out too.
+    :param records: of all hubs; those of one source are a hub.
     """
 
     def __init__(
@@ -103,7 +97,6 @@ class EncoderTraining:
         instructions: Sequence[Instruction],
         off_topic: Sequence[str],
         settings: Settings,
-        further: Sequence[ApiRecord] = (),
     ) -> None:
         import torch
         from tokenizers import Tokenizer
@@ -121,7 +114,7 @@ class EncoderTraining:
         self.model.embeddings.word_embeddings.weight.requires_grad = False
         self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
         self.off_topic = list(off_topic)
-        self.hubs = _hubs(records, instructions, further)
+        self.hubs = _hubs(records, instructions)
         steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
         self.total_steps = steps * settings.epochs
         groups = [
@@ -204,40 +197,26 @@ class EncoderTraining:
             vectors = self.encode(texts, tokens)
         return vectors.clone()
 
-    def score(self, part: Part) -> Score:
+    def score(self, part: Part) -> dict[str, Score]:
         """How the model does on the instructions of a part, among all documents of each hub as they
         were last encoded."""
-        document = domain = further_domain = total = further_total = 0
+        scores = {}
         for hub in self.hubs:
             asked = hub.instructions(part)
             if not asked or hub.bank is None:
                 continue
             vectors = self.encode_all([text for text, _ in asked], SENTENCE_TOKENS)
-            cosines = vectors @ hub.bank.T
-            own = cosines[:, : hub.own].argmax(dim=1).tolist()
-            for (_, right), found in zip(asked, own, strict=True):
-                total += 1
-                document += found == right
-                domain += hub.records[found].domain == hub.records[right].domain
-            if hub.own == len(hub.records):
-                continue
-            domains = {record.domain for record in hub.records[hub.own :]}
-            further = cosines[:, hub.own :].argmax(dim=1).tolist()
-            for (_, right), found in zip(asked, further, strict=True):
-                if hub.records[right].domain in domains:
-                    further_total += 1
-                    best = hub.records[hub.own + found]
-                    further_domain += best.domain == hub.records[right].domain
-        return Score(
-            total,
-            document / max(1, total),
-            domain / max(1, total),
-            further_domain / further_total if further_total else None,
-        )
+            found = (vectors @ hub.bank.T).argmax(dim=1)
+            right = [place for _, place in asked]
+            scores[hub.name] = Score(
+                len(asked),
+                float((hub.call_of[found] == hub.call_of[right]).float().mean()),
+                float((hub.domain_of[found] == hub.domain_of[right]).float().mean()),
+            )
+        return scores
 
     def _learn(self, hub: _Hub, chosen: list[tuple[int, list[str]]]) -> float:
         import torch
-        from torch.nn.functional import cross_entropy
 
         settings = self.settings
         self.model.train()
@@ -253,7 +232,6 @@ class EncoderTraining:
         nonsense = random_.sample(self.off_topic, min(settings.off_topic, len(self.off_topic)))
         vectors = self.encode(sentences + nonsense, SENTENCE_TOKENS)
         among_step = vectors[: len(sentences)] @ documents.T / settings.temperature
-        place_in_step = torch.tensor([places.index(place) for place in targets], device=self.device)
         # All as the bank has them: a document of this step among older ones is told by its age.
         assert hub.bank is not None
         cosines = vectors @ hub.bank.T
@@ -262,22 +240,19 @@ class EncoderTraining:
         # Documents that are held out are no negatives either: they are not to be seen.
         seen = torch.cat([hub.seen, torch.ones(1, dtype=torch.bool, device=self.device)])
         among_all = among_all.masked_fill(~seen, -1e4)
-        right = torch.tensor(targets + [len(hub.records)] * len(nonsense), device=self.device)
-        # A further document of the domain may well be right: only others count as wrong.
-        domains = hub.domain_of[right[: len(sentences)]][:, None]
-        fresh_places = torch.tensor(fresh, device=self.device)
-        same_in_step = hub.domain_of[fresh_places][None, :] == domains
-        same = hub.domain_of[None, :] == domains
-        further_in_step = (fresh_places >= hub.own) & same_in_step
-        further = torch.zeros_like(among_all, dtype=torch.bool)
-        further[: len(sentences), hub.own : -1] = same[:, hub.own :]
-        loss = cross_entropy(among_step.masked_fill(further_in_step, -1e4), place_in_step)
-        loss = loss + settings.bank_weight * cross_entropy(
-            among_all.masked_fill(further, -1e4), right
+        answered, nothing_fits = among_all.log_softmax(dim=1).split([len(sentences), len(nonsense)])
+        in_step = among_step.log_softmax(dim=1)
+        call = hub.call_of[targets][:, None]
+        domain = hub.domain_of[targets][:, None]
+        of_call = _probability(in_step, hub.call_of[fresh] == call).mean()
+        of_class = torch.cat([_probability(answered, hub.call_of == call), nothing_fits[:, -1]])
+        of_domain = _probability(answered, hub.domain_of == domain)
+        of_domain_in_step = _probability(in_step, hub.domain_of[fresh] == domain)
+        total = -(
+            of_call
+            + settings.bank_weight * of_class.mean()
+            + settings.domain_weight * (of_domain + of_domain_in_step).mean()
         )
-        of_domain = _probability(among_all[: len(sentences)], same)
-        of_domain_in_step = _probability(among_step, same_in_step)
-        total = loss - settings.domain_weight * (of_domain + of_domain_in_step).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -292,9 +267,13 @@ class EncoderTraining:
             hub.bank = self.encode_all(texts, DOCUMENT_TOKENS)
             hub.place(self.device)
         self._save_state()
-        scores = {Part.VALIDATION: asdict(self.score(Part.VALIDATION))}
+        parts = [Part.VALIDATION]
         if self.step == self.total_steps:
-            scores[Part.HELD_OUT] = asdict(self.score(Part.HELD_OUT))
+            parts.append(Part.HELD_OUT)
+        scores = {
+            part: {name: asdict(score) for name, score in self.score(part).items()}
+            for part in parts
+        }
         self._log(step=self.step, scores=scores, nothing=self.nothing.item())
 
     def _log(self, **content: Any) -> None:
@@ -331,26 +310,24 @@ class EncoderTraining:
             hub.bank = None
 
 
-def _probability(logits: Tensor, classes: Tensor) -> Tensor:
-    """The logarithm of the probability that ``logits`` give to any of the first ``classes`` that
-    are marked, per row."""
-    chosen = logits.log_softmax(dim=1)[:, : classes.shape[1]]
+def _probability(logarithms: Tensor, classes: Tensor) -> Tensor:
+    """The logarithm of the sum of those of the first probabilities that are marked, per row."""
+    chosen = logarithms[:, : classes.shape[1]]
     return chosen.masked_fill(~classes, -1e4).logsumexp(dim=1)
 
 
 class _Hub:
-    """The documents of one framework, those that may be asked for first, and the instructions."""
+    """The documents of one catalog, and the instructions."""
 
-    def __init__(
-        self, name: str, records: Sequence[ApiRecord], further: Sequence[ApiRecord]
-    ) -> None:
+    def __init__(self, name: str, records: Sequence[ApiRecord]) -> None:
         import torch
 
         self.name = name
-        self.records = [*records, *further]
-        self.own = len(records)
-        domains = sorted({record.domain for record in self.records})
-        self.domain_of = torch.tensor([domains.index(record.domain) for record in self.records])
+        self.records = records
+        domains = {domain: number for number, domain in enumerate({r.domain for r in records})}
+        calls = {call: number for number, call in enumerate({r.api_call for r in records})}
+        self.domain_of = torch.tensor([domains[record.domain] for record in records])
+        self.call_of = torch.tensor([calls[record.api_call] for record in records])
         self.seen = torch.tensor([part_of(record) is Part.TRAINING for record in self.records])
         self.bank: torch.Tensor | None = None
         self._asked: dict[int, list[str]] = {}
@@ -361,6 +338,7 @@ class _Hub:
 
     def place(self, device: torch.device) -> None:
         self.domain_of = self.domain_of.to(device)
+        self.call_of = self.call_of.to(device)
         self.seen = self.seen.to(device)
 
     def instructions(self, part: Part) -> list[tuple[str, int]]:
@@ -401,25 +379,23 @@ class _Hub:
             self._rivals[place] = [rival for rival in best if rival != place]
 
 
-def _hubs(
-    records: Sequence[ApiRecord],
-    instructions: Sequence[Instruction],
-    further: Sequence[ApiRecord],
-) -> list[_Hub]:
-    by_framework: dict[str, list[ApiRecord]] = {}
+def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> list[_Hub]:
+    by_source: dict[str, list[ApiRecord]] = {}
     for record in records:
-        by_framework.setdefault(record.source, []).append(record)
+        by_source.setdefault(record.source, []).append(record)
     hubs = []
-    for name, found in by_framework.items():
-        domains = {record.domain for record in found}
-        hub = _Hub(name, found, [record for record in further if record.domain in domains])
-        places = {record.id: place for place, record in enumerate(found)}
+    for name, found in by_source.items():
+        hub = _Hub(name, found)
+        places = {_name(record): place for place, record in enumerate(found)}
         for instruction in instructions:
-            place = places.get(instruction.record.id)
-            if place is not None:
-                hub.ask(place, instruction.text)
+            if instruction.record.source == name:
+                hub.ask(places[_name(instruction.record)], instruction.text)
         hubs.append(hub)
     return hubs
+
+
+def _name(record: ApiRecord) -> tuple[str, str, str]:
+    return record.api_name, record.api_call, record.domain
 
 
 def _varied(record: ApiRecord, random_: random.Random) -> str:

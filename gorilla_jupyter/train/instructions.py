@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.checking import Instruction
 
 DATA = Path(__file__).parent / "data"
-"""``instructions.jsonl`` and ``off-topic.txt``, described in ``README.md``."""
+"""``instructions.jsonl``, ``further.jsonl`` and ``off-topic.txt``, described in ``README.md``."""
 
 
 class Part(StrEnum):
@@ -54,7 +54,7 @@ def read_instructions(
 
     :raises TrainingError: if the file cannot be read, or holds something else.
     """
-    known = {(record.api_name, record.api_call): record for record in records}
+    known = {(record.api_name, record.api_call, record.domain): record for record in records}
     try:
         # Not splitlines, which also parts a sentence where it has a separator of another kind.
         with path.open(encoding="utf-8") as file:
@@ -65,7 +65,8 @@ def read_instructions(
     for number, line in enumerate(lines, start=1):
         try:
             pair = json.loads(line)
-            text, key = pair["instruction"], (pair["api_name"], pair["api_call"])
+            text = pair["instruction"]
+            key = (pair["api_name"], pair["api_call"], pair["domain"])
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(
                 f"{path}, line {number}: no pair of an instruction and an API. Remove the line, "
@@ -74,6 +75,23 @@ def read_instructions(
         if record := known.get(key):
             instructions.append(Instruction(text, record))
     return instructions
+
+
+def read_further(
+    records: Sequence[ApiRecord], instructions: Iterable[Instruction]
+) -> list[Instruction]:
+    """The instructions for the records of further catalogs: their own, and those for a shipped
+    record that they have under the same name and domain.
+
+    :param instructions: for the shipped records.
+    :raises TrainingError: if the file cannot be read, or holds something else.
+    """
+    same = {(record.api_name.casefold(), record.domain): record for record in records}
+    return read_instructions(records, DATA / "further.jsonl") + [
+        Instruction(instruction.text, record)
+        for instruction in instructions
+        if (record := same.get((instruction.record.api_name.casefold(), instruction.record.domain)))
+    ]
 
 
 def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:

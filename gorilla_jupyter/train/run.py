@@ -21,6 +21,7 @@ from gorilla_jupyter.train.export import calibrate, export, export_documents
 from gorilla_jupyter.train.instructions import (
     Part,
     part_of,
+    read_further,
     read_instructions,
     read_off_topic,
     shipped_records,
@@ -62,7 +63,7 @@ def train_encoder(
     """Train the encoder, or go on where it was stopped, export it to ``weights`` and write
     ``training.json`` into the folder ``results``.
 
-    :param further: catalogs without instructions, whose documents take part by their domain.
+    :param further: catalogs that are not shipped, and for which there are instructions too.
     :param epochs: how often every instruction is learned; after none, it is the base as it was.
     :raises ExportError: if the quantised weights do not do what the full ones do.
     """
@@ -71,7 +72,15 @@ def train_encoder(
     off_topic = read_off_topic()
     settings = Settings(epochs=epochs)
     others = [record for path in further for record in read_file(path, source=path.stem).records]
-    training = EncoderTraining(base, folder, records, instructions, off_topic, settings, others)
+    others_asked = read_further(others, instructions)
+    training = EncoderTraining(
+        base,
+        folder,
+        [*records, *others],
+        [*instructions, *others_asked],
+        off_topic,
+        settings,
+    )
     training.run()
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
@@ -90,6 +99,7 @@ def train_encoder(
             "settings": asdict(settings),
             "instructions": len(instructions),
             "further_documents": len(others),
+            "further_instructions": len(others_asked),
             "untrained": scores[0],
             "trained": scores[-1],
             "quantised_cosine": round(cosine, 4),

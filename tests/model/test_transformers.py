@@ -121,7 +121,7 @@ def test_what_is_stopped_ends_and_can_be_forgotten() -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
-    config = LlamaConfig(vocab_size=20, num_hidden_layers=2, **sizes)  # type: ignore[arg-type]
+    config = LlamaConfig(vocab_size=20, num_hidden_layers=2, **sizes)
     decoder = TorchDecoder(LlamaForCausalLM(config).eval(), frozenset({END}))
     decoder.stop()
     with pytest.raises(InterruptedError):
