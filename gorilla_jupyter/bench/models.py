@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
@@ -16,6 +17,8 @@ from gorilla_jupyter.bench import apibench
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.results import BenchmarkError, write_results
 from gorilla_jupyter.model.backend import load_backend
+from gorilla_jupyter.model.constrain import Guide
+from gorilla_jupyter.model.decoding import LocalBackend
 from gorilla_jupyter.model.prompt import Prompt
 from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propose, read
 
@@ -30,6 +33,7 @@ class WatchedWriter:
     :ivar first_token: seconds until it began to write, of each text.
     :ivar speeds: tokens a second while it wrote; for a server, whose tokens nobody sees, none.
     :ivar longest_step: seconds of the longest step once it was loaded: so long a cancel may wait.
+    :ivar mask_share: how much of the time of each text its mask took, 0 to 1.
     :ivar undocumented: how many of the texts held no call of the documents, and did not decline.
     """
 
@@ -38,6 +42,7 @@ class WatchedWriter:
     first_token: list[float] = field(default_factory=list)
     speeds: list[float] = field(default_factory=list)
     longest_step: float = 0.0
+    mask_share: list[float] = field(default_factory=list)
     undocumented: int = 0
 
     def __post_init__(self) -> None:
@@ -62,27 +67,45 @@ class WatchedWriter:
                 text: str = finished.value
                 break
             now = time.perf_counter()
-            if isinstance(step, Progress) and step.message.endswith(" reads") and step.done == 0:
-                self.loading = self.loading or now - began
-                began = now
-            if isinstance(step, Progress) and step.message.endswith(" writes") and step.done:
-                writing.append((now, step.done))
+            message, done = (step.message, step.done) if isinstance(step, Progress) else ("", 0)
+            reads, writes = message.endswith(" reads"), message.endswith(" writes") and done > 0
             if last is not None:
                 self.longest_step = max(self.longest_step, now - last)
+            elif reads:
+                self.loading = self.loading or now - began
+                began = now
+            if writes:
+                writing.append((now, done))
             yield step
-            # What comes of the first step may be prepared then, once for all answers.
-            last = time.perf_counter() if isinstance(step, Progress) and step.done else None
+            # What comes of the first step to write may be prepared then, once for all answers.
+            last = time.perf_counter() if reads or writes else None
         if writing:
             self.first_token.append(writing[0][0] - began)
         if len(writing) > 1 and not self.name.startswith("openai:"):
             (start, few), *_, (end, many) = writing
             self.speeds.append((many - few) / (end - start))
+            if isinstance(self.writer, LocalBackend) and self.writer.constrained:
+                self.mask_share.append(_mask_seconds(self.writer, prompt, text) / (end - start))
         written = read(text)
         if not written.declines and not any(
             documented_call(document.record, written.api_call) for document in prompt.documents
         ):
             self.undocumented += 1
         return text
+
+
+def _mask_seconds(backend: LocalBackend, prompt: Prompt, text: str) -> float:
+    """What it costs to hold a text to the documents, if none of its tokens comes by itself."""
+    model = backend.model
+    assert model is not None
+    began = time.perf_counter()
+    guide = Guide(model.guide_tokenizer, model.form.pattern(prompt))
+    logits = np.zeros(model.guide_tokenizer.vocab_size, np.float32)
+    for token in model.tokens(text):
+        guide.forced()
+        guide.choose(logits)
+        guide.accept([token])
+    return time.perf_counter() - began
 
 
 def run(
@@ -114,6 +137,7 @@ def run(
         "first token s": _median(watched.first_token),
         "tokens a second": _median(watched.speeds),
         "longest step s": watched.longest_step,
+        "mask share": _median(watched.mask_share),
         "memory MiB": psutil.Process().memory_info().rss / 2**20,
     }
     name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"
@@ -121,12 +145,11 @@ def run(
     for title, figure in figures.items():
         print(f"  {title:18}{'-' if figure is None else f'{figure:10.3f}'}")
     path = results / FILE
-    known = json.loads(path.read_text())["models"] if path.is_file() else {}
-    measured: dict[str, object] = {
+    models = json.loads(path.read_text())["models"] if path.is_file() else {}
+    models.setdefault(name, {})[questions.stem] = {
         title: None if figure is None else round(figure, 3) for title, figure in figures.items()
     }
-    measured["questions"] = questions.stem
-    write_results(path, "jupyter gorilla bench models", {"models": {**known, name: measured}})
+    write_results(path, "jupyter gorilla bench models", {"models": models})
 
 
 def _median(values: Sequence[float]) -> float | None:

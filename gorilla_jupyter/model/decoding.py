@@ -86,12 +86,13 @@ class LocalBackend:
     """What the models on this machine share: loading on first use, and writing.
 
     :param constrained: hold what is written to the documents; without, it is only verified.
+    :ivar model: what is loaded, if anything is.
     """
 
     def __init__(self, name: str, *, constrained: bool = True) -> None:
         self.name = name
-        self._constrained = constrained
-        self._model: LoadedModel | None = None
+        self.constrained = constrained
+        self.model: LoadedModel | None = None
 
     def load(self) -> Generator[Progress, None, LoadedModel]:
         """Load the model, telling how far that is.
@@ -115,7 +116,7 @@ class LocalBackend:
             prompt = fit(prompt, lambda asked: len(model.tokens(form.text(asked))), room)
         except PromptError as error:
             raise ModelFailureError(str(error)) from error
-        pattern = form.pattern(prompt) if self._constrained else None
+        pattern = form.pattern(prompt) if self.constrained else None
         return (yield from self._written(model, model.tokens(form.text(prompt)), pattern))
 
     def reply(self, messages: Sequence[Message]) -> Steps:
@@ -129,9 +130,9 @@ class LocalBackend:
         return (yield from self._written(model, tokens, None))
 
     def _loaded(self) -> Generator[Progress, None, LoadedModel]:
-        if self._model is None:
-            self._model = yield from self.load()
-        return self._model
+        if self.model is None:
+            self.model = yield from self.load()
+        return self.model
 
     def _written(self, model: LoadedModel, tokens: list[int], pattern: str | None) -> Steps:
         written: list[int] = []

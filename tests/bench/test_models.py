@@ -10,7 +10,9 @@ import pytest
 
 from gorilla_jupyter.bench import models
 from gorilla_jupyter.bench.results import BenchmarkError
+from gorilla_jupyter.model.prompt import Prompt
 from tests.model.conftest import CHOIR, VOICE, ModelServer, form, serve, streams
+from tests.model.test_decoding import DOCUMENTS, DiceBackend
 
 
 @pytest.fixture
@@ -51,11 +53,19 @@ def test_figures_are_told_and_kept_beside_those_of_other_models(
     model_server.replies[:] = [streams(form("reboot()")), streams(form(VOICE.api_call))]
     measure(files, tmp_path / "results", model_server.model, constrained=False)
     kept = json.loads((tmp_path / "results" / "models.json").read_text())["models"]
-    first, second = kept["openai:tiny"], kept["openai:tiny, not constrained"]
+    first, second = kept["openai:tiny"]["few"], kept["openai:tiny, not constrained"]["few"]
     assert (first["responses"], first["functionality"], first["hallucination"]) == (2, 1, 0)
     assert (first["texts written"], first["undocumented"]) == (2, 0)
     assert (second["texts written"], second["undocumented"]) == (3, 1)
-    assert first["questions"] == "few"
+
+
+def test_what_the_mask_costs_is_measured() -> None:
+    watched = models.WatchedWriter(DiceBackend())
+    for _ in watched.write(Prompt("speak", DOCUMENTS)):
+        pass
+    (speed,), (share,) = watched.speeds, watched.mask_share
+    assert speed > 0
+    assert share > 0
 
 
 def test_no_figure_names_a_path_of_this_machine() -> None:
