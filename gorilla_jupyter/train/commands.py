@@ -13,7 +13,19 @@ def add_steps(train: argparse.ArgumentParser) -> None:
     results = argparse.ArgumentParser(add_help=False)
     results.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
 
-    checking = steps.add_parser("check", help="hold the instructions to their rules")
+    further = argparse.ArgumentParser(add_help=False)
+    further.add_argument(
+        "--further",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="catalogs that are not shipped and show how others write: APIBench's",
+    )
+
+    checking = steps.add_parser(
+        "check", parents=[further], help="hold the instructions to their rules"
+    )
     checking.add_argument(
         "--questions",
         type=Path,
@@ -24,18 +36,12 @@ def add_steps(train: argparse.ArgumentParser) -> None:
     )
     checking.set_defaults(run=_check)
 
-    encoder = steps.add_parser("encoder", parents=[results], help="train the encoder and export it")
+    encoder = steps.add_parser(
+        "encoder", parents=[results, further], help="train the encoder and export it"
+    )
     encoder.add_argument("folder", type=Path, help="where the run is kept; it goes on from there")
     encoder.add_argument(
         "--base", type=Path, required=True, help="folder with all-MiniLM-L6-v2, as on its hub"
-    )
-    encoder.add_argument(
-        "--further",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="catalogs that are not shipped and show how others write: APIBench's",
     )
     encoder.add_argument("--epochs", type=int, help="how often each instruction is learned")
     encoder.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="(int8)")
@@ -88,7 +94,7 @@ def _count(text: str) -> int:
 def _check(options: argparse.Namespace) -> int:
     from gorilla_jupyter.train.run import check
 
-    return 1 if check(options.questions) else 0
+    return 1 if check(options.questions, options.further) else 0
 
 
 def _encoder(options: argparse.Namespace) -> int:

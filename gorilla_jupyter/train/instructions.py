@@ -16,6 +16,9 @@ from gorilla_jupyter.train.checking import Instruction
 DATA = Path(__file__).parent / "data"
 """``instructions.jsonl``, ``further.jsonl`` and ``off-topic.txt``, described in ``README.md``."""
 
+FURTHER = DATA / "further.jsonl"
+"""Instructions for APIs of APIBench that no shipped catalog has."""
+
 
 class Part(StrEnum):
     """What the instructions of a record are used for."""
@@ -87,7 +90,7 @@ def read_further(
     :raises TrainingError: if the file cannot be read, or holds something else.
     """
     same = {(record.api_name.casefold(), record.domain): record for record in records}
-    return read_instructions(records, DATA / "further.jsonl") + [
+    return read_instructions(records, FURTHER) + [
         Instruction(instruction.text, record)
         for instruction in instructions
         if (record := same.get((instruction.record.api_name.casefold(), instruction.record.domain)))

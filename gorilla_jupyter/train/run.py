@@ -15,10 +15,12 @@ from gorilla_jupyter.catalog.store import CatalogError, CatalogStore
 from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
 from gorilla_jupyter.progress_bar import ProgressBar, finish
+from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents
 from gorilla_jupyter.train.instructions import (
+    FURTHER,
     Part,
     part_of,
     read_further,
@@ -29,10 +31,12 @@ from gorilla_jupyter.train.instructions import (
 from gorilla_jupyter.train.self_instruct import self_instruct
 
 
-def check(questions: Sequence[Path]) -> int:
+def check(questions: Sequence[Path], further: Sequence[Path] = ()) -> int:
     """Print what is wrong with the instructions, and return how much that is.
 
     :param questions: APIBench's evaluation questions, JSON lines with an ``instruction``.
+    :param further: catalogs that are not shipped; without them, what was written for their APIs is
+        not read.
     """
     asked = [
         json.loads(line)["instruction"]
@@ -40,14 +44,19 @@ def check(questions: Sequence[Path]) -> int:
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
     records = shipped_records()
-    instructions = read_instructions(records)
-    found = list(faults(instructions, records, asked))
+    others = _read_catalogs(further)
+    instructions = read_instructions(records) + read_instructions(others, FURTHER)
+    found = list(faults(instructions, [*records, *others], asked))
     for fault in found:
         where = fault.instruction and fault.instruction.record.api_name
         print(f"{where or 'all'}: {fault.reason}")
     named = {instruction.record.id for instruction in instructions}
     print(f"{len(instructions)} instructions for {len(named)} APIs, {len(found)} faults")
     return len(found)
+
+
+def _read_catalogs(paths: Sequence[Path]) -> list[ApiRecord]:
+    return [record for path in paths for record in read_file(path, source=path.stem).records]
 
 
 def train_encoder(
@@ -71,7 +80,7 @@ def train_encoder(
     instructions = read_instructions(records)
     off_topic = read_off_topic()
     settings = Settings(epochs=epochs)
-    others = [record for path in further for record in read_file(path, source=path.stem).records]
+    others = _read_catalogs(further)
     others_asked = read_further(others, instructions)
     training = EncoderTraining(
         base,

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gorilla_jupyter.catalog.files import read_file
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction, faults
 from gorilla_jupyter.train.instructions import (
+    FURTHER,
     Part,
     append_instruction,
     part_of,
+    read_further,
     read_instructions,
     read_off_topic,
     shipped_records,
 )
 from tests.candidates import a_record
+from tests.catalog.test_builtin import APIBENCH, needs_apibench
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,38 @@ def test_the_instructions_keep_their_rules(
     records: list[ApiRecord], instructions: list[Instruction]
 ) -> None:
     assert list(faults(instructions, records)) == []
+
+
+@needs_apibench
+def test_the_instructions_for_apibench_keep_them_beside_the_others(
+    records: list[ApiRecord], instructions: list[Instruction]
+) -> None:
+    others = [
+        record
+        for path in sorted(APIBENCH.glob("api/*.jsonl"))
+        for record in read_file(path, source=path.stem).records
+    ]
+    further = read_instructions(others, FURTHER)
+    assert len(further) == len(FURTHER.read_text().split("\n")) - 1
+    assert list(faults(instructions + further, [*records, *others])) == []
+
+
+def test_what_is_said_of_a_shipped_model_holds_in_a_further_catalog(
+    instructions: list[Instruction],
+) -> None:
+    asked = instructions[0]
+    same = replace(asked.record, api_call="load()", api_name=asked.record.api_name.upper())
+    assert Instruction(asked.text, same) in read_further([same], instructions)
+    assert read_further([replace(same, domain="Other")], instructions) == []
+
+
+def test_further_instructions_are_for_what_no_shipped_catalog_has(
+    records: list[ApiRecord],
+) -> None:
+    shipped = {(record.api_name, record.api_call) for record in records}
+    with FURTHER.open() as lines:
+        further = {(pair["api_name"], pair["api_call"]) for pair in map(json.loads, lines)}
+    assert not shipped & further
 
 
 def test_one_api_in_five_is_held_out(instructions: list[Instruction]) -> None:
