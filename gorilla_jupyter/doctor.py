@@ -16,6 +16,8 @@ from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.index.search import index_folder
 from gorilla_jupyter.index.vectors import EncoderError
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
+from gorilla_jupyter.model.encoder import MODEL, WEIGHTS
+from gorilla_jupyter.model.onnx import CUDA, providers
 
 REINSTALL = "pip install --force-reinstall --no-deps gorilla-jupyter"
 OPTIONAL = ("torch", "transformers", "onnxruntime-gpu")
@@ -90,7 +92,22 @@ def _onnxruntime() -> Finding:
         )
     if not found:
         return Finding("onnxruntime", False, "not installed", "pip install onnxruntime")
-    return Finding("onnxruntime", True, f"{found[0]} {importlib.metadata.version(found[0])}")
+    version = f"{found[0]} {importlib.metadata.version(found[0])}"
+    if found == ["onnxruntime-gpu"] and not _reaches_gpu():
+        return Finding(
+            "onnxruntime",
+            False,
+            f"{version} finds no GPU, or not the libraries of CUDA: exported models run on the CPU",
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'",
+        )
+    return Finding("onnxruntime", True, version)
+
+
+def _reaches_gpu() -> bool:
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(WEIGHTS / MODEL, providers=providers())
+    return CUDA in session.get_providers()
 
 
 def _model() -> Finding:

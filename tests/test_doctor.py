@@ -41,3 +41,14 @@ def test_two_packages_that_overwrite_each_other_are_named(
         lambda: {"onnxruntime": ["onnxruntime", "onnxruntime-gpu"]},
     )
     assert "pip uninstall" in finding("onnxruntime").mend
+
+
+def test_where_the_gpu_is_not_reached_the_missing_libraries_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "importlib.metadata.packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]}
+    )
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.31.1")
+    found = finding("onnxruntime")
+    assert (found.healthy, found.mend) == (False, "pip install 'onnxruntime-gpu[cuda,cudnn]'")

@@ -75,8 +75,9 @@ class Encoder:
         options.enable_cpu_mem_arena = False
         # It was optimised when it was exported.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # GPUs have no operators for these bytes, and one that gets the rest takes seconds to start.
         self._session = onnxruntime.InferenceSession(
-            model, options, providers=onnxruntime.get_available_providers()
+            model, options, providers=["CPUExecutionProvider"]
         )
         self._tokenizer: Any = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.enable_padding()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,26 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+CUDA = "CUDAExecutionProvider"
+
+PROVIDERS = (CUDA, "CPUExecutionProvider")
 """Where a decoder runs: the first of these that there is."""
 
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "bad_alloc", "bad allocation")
 """What onnxruntime says, in an error of no class of its own, where memory does not suffice."""
+
+
+def providers() -> list[str]:
+    """The providers to run with, and where there is CUDA's, its libraries found and loaded."""
+    import onnxruntime
+
+    available = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+    if CUDA in available:
+        # What it cannot load it tells at length, and goes on without: the doctor says so instead.
+        onnxruntime.set_default_logger_severity(4)
+        with redirect_stdout(None):
+            onnxruntime.preload_dlls()
+    return available
 
 
 class OnnxBackend(LocalBackend):
@@ -56,17 +72,16 @@ class OnnxDecoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        from onnxruntime import InferenceSession, SessionOptions, get_available_providers
+        from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()
         options.log_severity_level = 3
         # Threads that spin while they wait would take the cores from Jupyter, and from each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        available = [name for name in PROVIDERS if name in get_available_providers()]
         try:
             settings = json.loads((folder / "genai_config.json").read_text())["model"]
             file = folder / settings["decoder"]["filename"]
-            self._session = InferenceSession(str(file), options, providers=available)
+            self._session = InferenceSession(str(file), options, providers=providers())
             end = settings["eos_token_id"]
             self.end_tokens = frozenset(end if isinstance(end, list) else [end])
             self.context = int(settings["context_length"])

@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 STEPS = 3
 
+WEIGHTS_SHARE = 0.8
+"""How much of the GPUs' free memory the weights may take: the rest is for what the model reads."""
+
 
 class TransformersBackend(LocalBackend):
-    """Writes with a model in torch, on the GPU where there is one.
+    """Writes with a model in torch, on the GPUs where there are any: in 16 bits, or where they have
+    no room for these and bitsandbytes is installed, in 8 or 4.
 
     Only safetensors are read, and no code that comes with the model is run. Nothing is downloaded:
     a model of the hub must be in its cache.
@@ -55,23 +60,50 @@ class TransformersBackend(LocalBackend):
         form = model_form(self._base, tokenizer.chat_template, tokenizer.special_tokens_map)
         yield Progress(f"{self.name}: the weights are loaded", 2, STEPS)
         with self._telling():
-            network = self._network(*_device_and_dtype(torch))
+            network = self._network(torch)
         end_tokens = _end_tokens(network, tokenizer)
         return LoadedModel(TorchDecoder(network, end_tokens), tokenizer.backend_tokenizer, form)
 
-    def _network(self, device: str, dtype: Any) -> Any:
+    def _network(self, torch: Any) -> Any:
         from transformers import AutoModelForCausalLM
 
+        options = self._options_on_gpus(torch) if torch.cuda.is_available() else {}
+        on_mps = not options and torch.backends.mps.is_available()
         network = AutoModelForCausalLM.from_pretrained(
             self._base,
-            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            **(options or {"dtype": torch.float16 if on_mps else torch.float32}),
         )
         if self._adapter:
             network = _with_adapter(network, self._adapter)
-        return network.to(device).eval()
+        if not options:
+            network = network.to("mps" if on_mps else "cpu")
+        return network.eval()
+
+    def _options_on_gpus(self, torch: Any) -> dict[str, Any]:
+        from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        options = {"dtype": dtype, "device_map": "auto"}
+        config = AutoConfig.from_pretrained(
+            self._base, trust_remote_code=False, local_files_only=True
+        )
+        if hasattr(config, "quantization_config") or find_spec("bitsandbytes") is None:
+            return options
+        with torch.device("meta"):
+            weights = AutoModelForCausalLM.from_config(config).num_parameters()
+        gpus = range(torch.cuda.device_count())
+        room = WEIGHTS_SHARE * sum(torch.cuda.mem_get_info(gpu)[0] for gpu in gpus)
+        if 2 * weights > room:
+            kind = (
+                {"load_in_8bit": True}
+                if weights <= room
+                else {"load_in_4bit": True, "bnb_4bit_compute_dtype": dtype}
+            )
+            options["quantization_config"] = BitsAndBytesConfig(**kind)
+        return options
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -159,14 +191,6 @@ def failing_for_memory() -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     raise ModelFailureError(f"There is not enough memory for this model ({said:.120}).")
-
-
-def _device_and_dtype(torch: Any) -> tuple[str, Any]:
-    if torch.cuda.is_available():
-        return "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if torch.backends.mps.is_available():
-        return "mps", torch.float16
-    return "cpu", torch.float32
 
 
 def _with_adapter(network: Any, adapter: str) -> Any:

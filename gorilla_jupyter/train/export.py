@@ -99,6 +99,7 @@ def quantise(source: Path, target: Path) -> None:
 def optimise(source: Path, target: Path) -> None:
     """The same network with the operators fused that onnxruntime fuses before it runs one: what is
     shipped is not to be fused anew at every start."""
+    import onnx
     from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
     options = SessionOptions()
@@ -106,6 +107,13 @@ def optimise(source: Path, target: Path) -> None:
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(target)
     InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    network = onnx.load(target)
+    used = {node.domain for node in network.graph.node}
+    # It names all that this onnxruntime has, in versions that an older one does not have.
+    for domain in list(network.opset_import):
+        if domain.domain not in used:
+            network.opset_import.remove(domain)
+    onnx.save(network, target)
 
 
 def export(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,9 @@ class LargeNetwork:
     def modules(self) -> list[Any]:
         return []
 
+    def num_parameters(self) -> int:
+        return 7_000_000_000
+
     def forward(self, input_ids: Any, past_key_values: Any, use_cache: bool) -> None:
         """Its signature is read."""
 
@@ -77,7 +81,7 @@ class LargeNetwork:
 def install_network(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Stands in for torch and transformers, with this network as every model."""
 
-    def install(network: LargeNetwork) -> None:
+    def install(network: LargeNetwork) -> tuple[Any, Any]:
         torch = SimpleNamespace(
             OutOfMemoryError=OutOfMemoryError,
             cuda=SimpleNamespace(is_available=lambda: False),
@@ -99,6 +103,7 @@ def install_network(monkeypatch: pytest.MonkeyPatch) -> Any:
         )
         monkeypatch.setitem(sys.modules, "torch", torch)
         monkeypatch.setitem(sys.modules, "transformers", transformers)
+        return torch, transformers
 
     return install
 
@@ -114,6 +119,53 @@ def test_where_memory_does_not_suffice_the_embedded_model_answers(
         (notice,) = answer.notices
         assert notice.startswith("There is not enough memory for this model (CUDA out of memory")
         assert notice.endswith("The embedded model answered instead.")
+
+
+@pytest.mark.parametrize(
+    ("free", "installed", "quantised"),
+    [
+        (24, True, None),
+        (16, True, {"load_in_8bit": True}),
+        (8, True, {"load_in_4bit": True, "bnb_4bit_compute_dtype": "bfloat16"}),
+        (8, False, None),
+    ],
+)
+def test_a_model_that_the_gpus_have_no_room_for_is_loaded_in_fewer_bits(
+    gorilla: Gorilla,
+    install_network: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    installed: bool,
+    quantised: dict[str, Any] | None,
+) -> None:
+    network = LargeNetwork("run")
+    torch, transformers = install_network(network)
+    torch.bfloat16 = "bfloat16"
+    torch.device = nullcontext
+    torch.cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_bf16_supported=lambda: True,
+        device_count=lambda: 2,
+        mem_get_info=lambda gpu: (free // 2 * 2**30, free * 2**30),
+        empty_cache=lambda: None,
+    )
+    transformers.AutoConfig = SimpleNamespace(from_pretrained=lambda *_, **__: SimpleNamespace())
+    transformers.BitsAndBytesConfig = dict
+    asked: dict[str, Any] = {}
+
+    def load(name: str, **options: Any) -> LargeNetwork:
+        asked.update(options)
+        return network
+
+    transformers.AutoModelForCausalLM = SimpleNamespace(
+        from_config=lambda config: network, from_pretrained=load
+    )
+    bitsandbytes = ModuleType("bitsandbytes")
+    bitsandbytes.__spec__ = ModuleSpec("bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", bitsandbytes if installed else None)
+    gorilla.ask("German text to speech", model="hf:acme/large")
+    assert (asked["device_map"], asked["dtype"]) == ("auto", "bfloat16")
+    assert asked.get("quantization_config") == quantised
 
 
 def test_what_is_stopped_ends_and_can_be_forgotten() -> None:
