@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ with warnings.catch_warnings():
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 6
+FORMAT = 7
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -137,6 +138,7 @@ def _schema() -> Any:
         id=fields.ID,
         key=fields.COLUMN(),
         group=fields.COLUMN(RefBytesColumn()),
+        api_call=fields.COLUMN(),
         record=fields.STORED,
         package=fields.ID,
         **words,
@@ -175,7 +177,7 @@ class LexicalIndex:
         self._searcher: Any = None
         self._entries: dict[str, Entry] | None = None
         self._ranked: tuple[tuple[str, ...], NDArray[np.intp]] | None = None
-        self._columns: tuple[list[str], NDArray[np.intp]] | None = None
+        self._columns: tuple[list[str], NDArray[np.intp], NDArray[np.intp]] | None = None
         self._languages: dict[str, NDArray[np.intp]] | None = None
         self._state: State = ()
         if folder is None:
@@ -321,7 +323,7 @@ class LexicalIndex:
         return self._ranked[1]
 
     def _nearness(self, reader: Any, terms: Collection[str], cosines: Cosines) -> Nearness:
-        keys, groups = self._read_columns(reader)
+        keys, groups, calls = self._read_columns(reader)
         unfit = np.zeros(len(keys), dtype=bool)
         languages = self._read_languages(reader)
         for numbers in languages.values():
@@ -329,7 +331,7 @@ class LexicalIndex:
         for asked in languages.keys() & set(terms):
             unfit[languages[asked]] = False
         near, known, off_topic = cosines(keys)
-        return Nearness(near, known, groups, unfit, off_topic)
+        return Nearness(near, known, groups, calls, unfit, off_topic)
 
     def _read_languages(self, reader: Any) -> dict[str, NDArray[np.intp]]:
         """The documents that are made for each language, by the stem of its name."""
@@ -344,18 +346,21 @@ class LexicalIndex:
             }
         return self._languages
 
-    def _read_columns(self, reader: Any) -> tuple[list[str], NDArray[np.intp]]:
-        """Every document's key and the number of its group, "" and -1 for what is no document."""
+    def _read_columns(self, reader: Any) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
+        """Every document's key and the numbers of its group and of its call, "" and -1 for what is
+        no document."""
         if self._columns is None:
             keys = [""] * reader.doc_count_all()
-            groups = np.full(len(keys), -1, dtype=np.intp)
-            numbers: dict[bytes, int] = {}
-            key_of, group_of = reader.column_reader("key"), reader.column_reader("group")
+            groups, calls = np.full((2, len(keys)), -1, dtype=np.intp)
+            columns = [reader.column_reader(name) for name in ("key", "group", "api_call")]
+            numbers: tuple[dict[bytes, int], dict[bytes, int]] = {}, {}
             for number in reader.all_doc_ids():
-                if key := key_of[number]:
+                key, group, call = (column[number] for column in columns)
+                if key:
                     keys[number] = key.decode()
-                    groups[number] = numbers.setdefault(group_of[number], len(numbers))
-            self._columns = keys, groups
+                    groups[number] = numbers[0].setdefault(group, len(numbers[0]))
+                    calls[number] = numbers[1].setdefault(call, len(numbers[1]))
+            self._columns = keys, groups, calls
         return self._columns
 
     def keys(self) -> list[str]:
@@ -468,6 +473,7 @@ class IndexWriter:
             id=record.id,
             key=document_key(record).encode(),
             group=f"{record.source}\0{record.domain}".encode(errors="surrogatepass"),
+            api_call=sha256(record.api_call.encode(errors="surrogatepass")).digest()[:8],
             record=json.dumps({**record.to_json(), "source": record.source}),
             package=record.package.lower(),
             framework=record.framework.lower(),

@@ -5,9 +5,11 @@ and neither length nor repetition counting (b = 0, k1 = 0): a thorough document 
 short one, and twins tie in the order of their catalog. Each word then adds the same to every
 document that has it in the same field, which arrays sum in a fraction of a search engine's time.
 
-Where there are vectors, their nearness to the sentence's counts, the words add to it, and so does
-the document's group, whose probability is the sum of those of its best ones: what the documents of
-a task have in common tells more of a sentence than any single one of them.
+Where there are vectors, their nearness to the sentence's counts, and the words add to it. Documents
+of one call speak for it together, as in the encoder's training: its probability is the sum of
+theirs, and what a catalog documents a hundred times is what its readers reach for. So does a
+document's group with its best ones: what the documents of a task have in common tells more of a
+sentence than any single one of them.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Nearness:
     :ivar cosines: of each document's vector to the sentence's.
     :ivar known: which documents have a vector.
     :ivar groups: each document's group, -1 for what is none.
+    :ivar calls: likewise its call.
     :ivar unfit: which documents are made for languages that the sentence does not name.
     :ivar off_topic: the cosines of each document's vector to those of sentences that no document
         answers, a row a document.
@@ -68,6 +71,7 @@ class Nearness:
     cosines: NDArray[np.float32]
     known: NDArray[np.bool_]
     groups: NDArray[np.intp]
+    calls: NDArray[np.intp]
     unfit: NDArray[np.bool_]
     off_topic: NDArray[np.float32]
 
@@ -154,7 +158,12 @@ def best_documents(
         scores[named] = 1 + words[named]
         noise = noise_of(nearness.off_topic[allowed & nearness.known])
     matching = np.flatnonzero(allowed)
-    best = matching[np.lexsort((ranks[matching], -scores[matching]))[:limit]]
+    best = matching[np.lexsort((ranks[matching], -scores[matching]))]
+    if nearness is not None:
+        # One document of a call is enough, in each group that has the call.
+        meant = nearness.groups[best] * count + nearness.calls[best]
+        best = best[np.sort(np.unique(meant, return_index=True)[1])]
+    best = best[:limit]
     matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
     return [
         Scored(
@@ -197,10 +206,16 @@ def _relevance(
     places = np.empty(len(ordered), dtype=np.intp)
     places[by_group] = np.arange(len(ordered)) - starts
     speaking = places < GROUP_SIZE
-    odds = np.bincount(groups[speaking], np.exp(own[ordered[speaking]] / TEMPERATURE))
-    of_group = np.zeros(len(own))
-    of_group[numbers] = TEMPERATURE * np.log(odds[nearness.groups[numbers]])
-    return np.asarray((own + GROUP * of_group) / (1 + GROUP))
+    odds = np.exp(own[ordered] / TEMPERATURE)
+    of_groups = np.bincount(groups[speaking], odds[speaking])
+    of_calls = np.bincount(nearness.calls[ordered], odds)
+    relevance = np.zeros(len(own))
+    relevance[numbers] = (
+        TEMPERATURE * np.log(of_calls[nearness.calls[numbers]])
+        + GROUP * TEMPERATURE * np.log(of_groups[nearness.groups[numbers]])
+    ) / (1 + GROUP)
+    # Of the documents of one call the nearest comes first.
+    return relevance + 1e-6 * own
 
 
 def catalog_ranks(reader: Any, catalogs: Sequence[str]) -> NDArray[np.intp]:

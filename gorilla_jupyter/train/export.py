@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +24,8 @@ from gorilla_jupyter.index.vectors import document_key, document_text, write_vec
 from gorilla_jupyter.model.encoder import (
     CARD,
     DIMENSIONS,
+    DOMAINS,
+    FILES,
     MODEL,
     OFF_TOPIC,
     SENTENCE_TOKENS,
@@ -32,6 +34,7 @@ from gorilla_jupyter.model.encoder import (
     Encoder,
 )
 from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train.checking import Instruction
 
 if TYPE_CHECKING:
     from gorilla_jupyter.train.encoder import EncoderTraining
@@ -138,6 +141,7 @@ def export(
         optimise(network, work / MODEL)
         shutil.copyfile(tokenizer, work / TOKENIZER)
         np.save(work / OFF_TOPIC, np.zeros((0, DIMENSIONS), np.float16))
+        _write_domains(work, {})
         write_card(work, threshold=0.0, steepness=1.0, noise=0.0)
         full = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
         encoder = Encoder(work)
@@ -149,7 +153,7 @@ def export(
                 f"at least {LEAST_COSINE} is asked for. {folder} is as it was."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (MODEL, TOKENIZER, OFF_TOPIC, CARD):
+        for name in (*FILES, CARD):
             shutil.move(work / name, folder / name)
     return cosine
 
@@ -166,11 +170,28 @@ def write_card(folder: Path, *, threshold: float, steepness: float, noise: float
         "steepness": round(steepness, 4),
         "noise": round(noise, 4),
         "sha256": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in (MODEL, TOKENIZER, OFF_TOPIC)
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES
         },
     }
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def export_domains(instructions: Sequence[Instruction], folder: Path) -> None:
+    """Write the mean vector of the sentences of each domain; it takes effect when the documents are
+    encoded anew."""
+    encoder = Encoder(folder)
+    by_domain: dict[str, list[NDArray[np.float32]]] = {}
+    for instruction in tqdm(instructions, desc="Encoding the instructions", disable=None):
+        (vector,) = encoder.sentences([instruction.text])
+        by_domain.setdefault(instruction.record.domain, []).append(vector)
+    means = {domain: np.mean(vectors, axis=0) for domain, vectors in sorted(by_domain.items())}
+    _write_domains(folder, {domain: mean / np.linalg.norm(mean) for domain, mean in means.items()})
+    write_card(folder, threshold=0.0, steepness=1.0, noise=0.0)
+
+
+def _write_domains(folder: Path, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+    found = np.array(list(vectors.values()), np.float16).reshape(-1, DIMENSIONS)
+    np.savez(folder / DOMAINS, names=np.array(list(vectors), dtype=str), vectors=found)
 
 
 def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
@@ -179,7 +200,7 @@ def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
     vectors = {}
     for record in tqdm(records, desc="Encoding the shipped documents", disable=None):
         # One by one: in a batch, a quantised vector depends on the texts beside it.
-        (vector,) = encoder.documents([document_text(record)])
+        (vector,) = encoder.documents([document_text(record)], [record.domain])
         vectors[document_key(record)] = vector.astype(np.float16)
     write_vectors(folder / SHIPPED_VECTORS, vectors)
     (folder / SHIPPED_VECTORS).chmod(0o644)  # others than the one who trains will read it

@@ -18,7 +18,7 @@ from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
-from gorilla_jupyter.train.export import calibrate, export, export_documents
+from gorilla_jupyter.train.export import calibrate, export, export_documents, export_domains
 from gorilla_jupyter.train.instructions import (
     FURTHER,
     Part,
@@ -81,24 +81,22 @@ def train_encoder(
     off_topic = read_off_topic()
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
-    others_asked = read_further(others, instructions)
+    asked = [*instructions, *read_further(others, instructions)]
     training = EncoderTraining(
         base,
         folder,
         [*records, *others],
-        [*instructions, *others_asked],
+        asked,
         off_topic,
         settings,
     )
     training.run()
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
-    validation = [
-        instruction.text
-        for instruction in instructions
-        if part_of(instruction.record) is Part.VALIDATION
-    ]
+    validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
+    learned = [pair for pair in asked if part_of(pair.record) is Part.TRAINING]
     cosine = export(training, base / TOKENIZER, weights, validation, precision)
+    export_domains(learned, weights)
     export_documents(records, weights)
     calibration = calibrate(weights, validation, off_topic)
     write_results(
@@ -108,7 +106,7 @@ def train_encoder(
             "settings": asdict(settings),
             "instructions": len(instructions),
             "further_documents": len(others),
-            "further_instructions": len(others_asked),
+            "further_instructions": len(asked) - len(instructions),
             "untrained": scores[0],
             "trained": scores[-1],
             "quantised_cosine": round(cosine, 4),

@@ -66,7 +66,7 @@ class MeaningEncoder:
         vectors: Vectors = counts / np.maximum(1e-6, np.linalg.norm(counts, axis=1, keepdims=True))
         return vectors
 
-    def documents(self, texts: Sequence[str]) -> Vectors:
+    def documents(self, texts: Sequence[str], domains: Sequence[str]) -> Vectors:
         self.encoded += texts
         return self.sentences(texts)
 
@@ -134,6 +134,16 @@ def test_what_is_made_for_a_language_is_for_those_who_name_it(
     write_records(store.folder / "mine.jsonl", [korean, EYES, CHOIR, VOICE])
     encode(index)
     assert names(index, text)[0] == name
+
+
+def test_documents_of_one_call_speak_for_it_together(
+    index: DocumentIndex, store: CatalogStore
+) -> None:
+    rare = replace(EYES, api_name="acme/rare", api_call="rare()")
+    often = [replace(EYES, api_name=f"acme/eyes-{number}") for number in range(3)]
+    write_records(store.folder / "mine.jsonl", [rare, *often])
+    encode(index)
+    assert names(index, "a photo of cats") == ["acme/eyes-0", "acme/rare"]
 
 
 def test_the_noise_is_that_of_the_documents_that_are_considered(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gorilla_jupyter.index.vectors import EncoderError, VectorCache, document_key
-from gorilla_jupyter.model.encoder import CARD, MODEL, OFF_TOPIC, TOKENIZER, WEIGHTS, Encoder
+from gorilla_jupyter.model.encoder import CARD, FILES, MODEL, WEIGHTS, Encoder
 from gorilla_jupyter.train.instructions import shipped_records
 
 MOST_BYTES = 45 * 2**20
@@ -31,13 +31,23 @@ def copy(tmp_path: Path) -> Path:
 def test_a_sentence_is_nearer_to_what_answers_it(encoder: Encoder) -> None:
     (sentence,) = encoder.sentences(["read this letter out loud"])
     spoken, seen = encoder.documents(
-        ["Audio Text-to-Speech | speaks a text", "Computer Vision Object Detection | finds cars"]
+        ["Audio Text-to-Speech | speaks a text", "Computer Vision Object Detection | finds cars"],
+        ["", ""],
     )
     assert sentence @ spoken > sentence @ seen
 
 
+def test_a_document_is_nearer_to_how_people_ask_for_its_domain(encoder: Encoder) -> None:
+    (sentence,) = encoder.sentences(["read this letter out loud"])
+    texts = ["acme/voice | speaks a text"] * 2
+    known, unknown = encoder.documents(texts, ["Audio Text-to-Speech", "Acme"])
+    assert sentence @ known > sentence @ unknown
+
+
 def test_vectors_have_length_one(encoder: Encoder) -> None:
-    vectors = encoder.sentences(["speak", "a much longer sentence about something else", ""])
+    texts = ["speak", "a much longer sentence about something else", ""]
+    domains = ["Audio Text-to-Speech", "Acme", ""]
+    vectors = np.vstack([encoder.sentences(texts), encoder.documents(texts, domains)])
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
 
 
@@ -63,14 +73,14 @@ def test_more_is_never_asked_than_of_the_shipped_documents(encoder: Encoder) -> 
     assert encoder.fit(0.3, noise=0.9) == encoder.fit(0.3, noise=math.inf)
 
 
-@pytest.mark.parametrize("name", [CARD, MODEL, OFF_TOPIC, TOKENIZER])
+@pytest.mark.parametrize("name", [CARD, *FILES])
 def test_a_missing_file_is_told_with_what_mends_it(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(EncoderError, match=r"cannot be read.*words alone choose instead"):
         Encoder(copy)
 
 
-@pytest.mark.parametrize("name", [MODEL, OFF_TOPIC, TOKENIZER])
+@pytest.mark.parametrize("name", FILES)
 def test_an_altered_file_is_told_by_its_hash(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
