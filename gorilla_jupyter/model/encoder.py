@@ -36,7 +36,7 @@ SENTENCE_TOKENS = 64
 DOCUMENT_TOKENS = 80
 """How many tokens of a document are read."""
 
-DOMAIN_WEIGHT = 0.25
+DOMAIN_WEIGHT = 0.15
 """What the sentences of its domain count in the vector of a document. Chosen on instructions of
 held-out APIs."""
 

@@ -210,8 +210,8 @@ class EncoderTraining:
             right = [place for _, place in asked]
             scores[hub.name] = Score(
                 len(asked),
-                float((hub.call_of[found] == hub.call_of[right]).float().mean()),
-                float((hub.domain_of[found] == hub.domain_of[right]).float().mean()),
+                round((hub.call_of[found] == hub.call_of[right]).double().mean().item(), 4),
+                round((hub.domain_of[found] == hub.domain_of[right]).double().mean().item(), 4),
             )
         return scores
 
