@@ -5,46 +5,48 @@ from __future__ import annotations
 import ast
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from gorilla_jupyter.answer import CheckStatus
+from gorilla_jupyter.model.placing import (
+    Placing,
+    Value,
+    is_for_a_file,
+    is_of_kind,
+    load_placing,
+    offers_of,
+)
 from gorilla_jupyter.record import ApiRecord, Argument
+from gorilla_jupyter.verify import check_documented
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(
     r"(?<![\w/.@-])(?:[\w~./\\:-]*[/\\])?[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7}\b"
 )
-_FILE_END = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{0,7}$|[/\\]")
+_FILE_END = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{0,7}$|/|[\w:.]\\\w")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)")
-_PATH_WORDS = frozenset("buf buffer file filename filepath fname fp io path source src".split())
-
-
-@dataclass
-class _Value:
-    """A value of the sentence, and where it stands there."""
-
-    value: str | int | float
-    start: int
-    end: int
-    is_file: bool = False
-    used: bool = False
 
 
 def fill_arguments(
-    record: ApiRecord, sentence: str, variables: Mapping[str, str] = MappingProxyType({})
+    record: ApiRecord,
+    sentence: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    placing: Callable[[], Placing | None] = load_placing,
 ) -> str:
     """The documented call with the values of the sentence, and the person's own variables, in it.
 
     A placeholder, which is a bare name in the documented call, is the variable of that name if
     there is one; otherwise it takes the first file name, quoted string or number of its kind, or
     else the first variable that the sentence names. An argument with a documented default is only
-    given where the sentence names it beside a value, as in "with sep ';'" or "4 bins", where it
-    alone is for a file, or where a variable of its name is named. The object of a method is the
-    variable of its class: the one that the sentence names, or the only one. What the sentence does
-    not say stays as documented.
+    given where the sentence names it beside a value, as in "with sep ';'" or "4 bins", where the
+    model takes the sentence to mean it, where it alone is for a file, or where a variable of its
+    name is named. The object of a method is the variable of its class: the one that the sentence
+    names, or the only one. What the sentence does not say stays as documented.
 
     :param variables: names and the names of their classes.
+    :param placing: loads the model that places values, where there may be one to place.
     """
     if record.call is None:
         return record.api_call
@@ -60,12 +62,16 @@ def fill_arguments(
     # What the cell imports under that name is not the person's any more.
     bound = {receiver, *shown, record.callee.partition(".")[0]}
     spare = [name for name in named if name not in bound and len(name) > 1]
+    settled = {node.id for node, _ in placeholders if node.id in variables}
     for name, argument in arguments.items():
         given = _named(argument, sentence, values)
         if given is not None and _give(call, name, ast.Constant(given.value)):
             given.used = True
+            settled.add(name)
         elif name in named and name not in shown and _give(call, name, ast.Name(name)):
+            settled.add(name)
             spare = [other for other in spare if other != name]
+    _place(record, call, sentence, values, settled, placing)
     for node, place in _placeholders(call):
         if node.id in variables:
             continue
@@ -78,10 +84,46 @@ def fill_arguments(
             _set(call, place, ast.Name(spare.pop(0)))
     for value in values:
         if value.is_file and not value.used:
-            path = next((found for found in arguments.values() if _is_for_a_file(found)), None)
+            path = next((found for found in arguments.values() if _takes_a_file(found)), None)
             value.used = path is not None and _add(call, path.name, ast.Constant(value.value))
     unchanged = ast.dump(call) == ast.dump(record.call)
     return record.api_call if unchanged else ast.unparse(call)
+
+
+def _place(
+    record: ApiRecord,
+    call: ast.Call,
+    sentence: str,
+    values: Sequence[Value],
+    settled: set[str],
+    placing: Callable[[], Placing | None],
+) -> None:
+    """Give what the model takes the sentence to mean, as far as it stays documented."""
+    offers = list(offers_of(record, values, settled))
+    model = placing() if offers else None
+    plain = _without_texts(sentence, values)
+    for offer in model.taken(record, plain, offers) if model else ():
+        name, value = offer.argument.name, offer.value
+        if name in settled or (value is not None and value.used):
+            continue
+        given = copy.deepcopy(call)
+        if (
+            _give(given, name, ast.Constant(offer.literal))
+            and check_documented(record, ast.unparse(given)).status is CheckStatus.PASSED
+        ):
+            _give(call, name, ast.Constant(offer.literal))
+            settled.add(name)
+            if value is not None:
+                value.used = True
+
+
+def _without_texts(sentence: str, values: Sequence[Value]) -> str:
+    """The sentence with blanks where it gives a text, whose words are not the sentence's."""
+    for value in values:
+        if isinstance(value.value, str):
+            blank = " " * (value.end - value.start)
+            sentence = sentence[: value.start] + blank + sentence[value.end :]
+    return sentence
 
 
 def _receiver(record: ApiRecord, variables: Mapping[str, str], named: Sequence[str]) -> str:
@@ -94,7 +136,7 @@ def _receiver(record: ApiRecord, variables: Mapping[str, str], named: Sequence[s
     return meant[0] if len(meant) == 1 else ""
 
 
-def _values(sentence: str) -> Iterator[_Value]:
+def _values(sentence: str) -> Iterator[Value]:
     rest = list(sentence)
 
     def blank(found: re.Match[str]) -> None:
@@ -103,19 +145,17 @@ def _values(sentence: str) -> Iterator[_Value]:
     values = []
     for found in _QUOTED.finditer(sentence):
         text = next(group for group in found.groups() if group is not None)
-        values.append(
-            _Value(text, found.start(), found.end(), is_file=bool(_FILE_END.search(text)))
-        )
+        values.append(Value(text, found.start(), found.end(), is_file=bool(_FILE_END.search(text))))
         blank(found)
     for found in _FILE.finditer("".join(rest)):
         if len(found.group()) <= len("e.g"):
             continue
-        values.append(_Value(found.group(), found.start(), found.end(), is_file=True))
+        values.append(Value(found.group(), found.start(), found.end(), is_file=True))
         blank(found)
     for found in _NUMBER.finditer("".join(rest)):
         text = found.group()
         number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-        values.append(_Value(number, found.start(), found.end()))
+        values.append(Value(number, found.start(), found.end()))
     yield from sorted(values, key=lambda value: value.start)
 
 
@@ -140,13 +180,13 @@ def _set(call: ast.Call, place: int | str, value: ast.expr) -> None:
             keyword.value = value
 
 
-def _named(argument: Argument, sentence: str, values: list[_Value]) -> _Value | None:
+def _named(argument: Argument, sentence: str, values: list[Value]) -> Value | None:
     """The value right behind the argument's name, or right before what it counts."""
     words = re.escape(argument.name).replace("_", r"[ _]")
     behind = rf"\b{words}\b[ =:]*(?:of |to |is )?"
     counted = re.escape(argument.name.removeprefix("n_").removeprefix("num_")).replace("_", "[ _]")
     for value in values:
-        if value.used or not _is_of_kind(value, argument):
+        if value.used or not is_of_kind(value, argument):
             continue
         before, after = sentence[: value.start], sentence[value.end :]
         if argument.default is not None and re.search(rf"{behind}$", before, re.IGNORECASE):
@@ -176,25 +216,18 @@ def _add(call: ast.Call, name: str, value: ast.expr) -> bool:
     return True
 
 
-def _is_for_a_file(argument: Argument) -> bool:
-    words = re.split(r"[_\W]+", argument.name.lower())
-    return bool(_PATH_WORDS.intersection(words)) or "path" in argument.type.lower()
+def _takes_a_file(argument: Argument) -> bool:
+    """Whether a file may be named that the document does without."""
+    is_for_a_folder = re.search("dir|folder", argument.name) is not None
+    return argument.default == "None" and is_for_a_file(argument) and not is_for_a_folder
 
 
-def _suits(value: _Value, argument: Argument) -> bool:
+def _suits(value: Value, argument: Argument) -> bool:
     if value.used:
         return False
-    if _is_for_a_file(argument):
-        return value.is_file or (isinstance(value.value, str) and not argument.type)
-    return not value.is_file and bool(argument.type) and _is_of_kind(value, argument)
-
-
-def _is_of_kind(value: _Value, argument: Argument) -> bool:
-    kind = argument.type.lower()
-    default = argument.default or ""
-    if isinstance(value.value, str):
-        return not kind or bool(re.search(r"str|path|label|hashable|'", f"{kind} {default}"))
-    if isinstance(value.value, float):
-        return not kind or bool(re.search(r"float|number|scalar|real", f"{kind} {default}"))
-    numbers = r"\bint|float|number|scalar|real"
-    return not kind or bool(re.search(numbers, kind)) or bool(re.search(r"\d", default))
+    if is_for_a_file(argument):
+        return value.is_file
+    # Where the data goes, a number of the sentence is hardly meant.
+    if not argument.type or re.search("array|series", argument.type, re.IGNORECASE):
+        return False
+    return not value.is_file and is_of_kind(value, argument)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
@@ -91,8 +92,9 @@ def load_backend(name: str = DEFAULT_MODEL, *, constrained: bool = True) -> Back
     raise ModelError(f"There is no model {name!r:.80}. Known: {KNOWN}.")
 
 
+@lru_cache(maxsize=1)
 def load_encoder() -> Encoder:
-    """The encoder that is part of the package.
+    """The encoder that is part of the package, the same one for all of a process.
 
     :raises EncoderError: if its files are not what they were.
     """

@@ -48,6 +48,16 @@ def add_steps(train: argparse.ArgumentParser) -> None:
     encoder.add_argument("--weights", type=Path, help="folder to export to (the package's own)")
     encoder.set_defaults(run=_encoder)
 
+    arguments = steps.add_parser(
+        "arguments",
+        parents=[results],
+        help="learn which argument a value of a sentence belongs to",
+        description="Learn which documented argument a value of a sentence belongs to, with the "
+        "encoder as it is: after each training of the encoder. The documents of packages are read "
+        "from those installed here.",
+    )
+    arguments.set_defaults(run=_arguments)
+
     instructions = steps.add_parser(
         "instructions",
         help="have a model write instructions for a catalog",
@@ -109,6 +119,13 @@ def _encoder(options: argparse.Namespace) -> int:
         results=options.results,
         **{name: value for name, value in given.items() if value is not None},
     )
+    return 0
+
+
+def _arguments(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.train.run import train_arguments
+
+    train_arguments(options.results)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The commands ``jupyter gorilla train check``, ``encoder`` and ``instructions``."""
+"""The commands ``jupyter gorilla train check``, ``encoder``, ``arguments`` and ``instructions``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
 from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train.arguments import train_arguments as learn_arguments
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents, export_domains
@@ -113,6 +114,24 @@ def train_encoder(
             "calibration": asdict(calibration),
         },
     )
+
+
+def train_arguments(results: Path) -> None:
+    """Learn where the values of sentences go, print how well, and write ``arguments.json`` into
+    the folder ``results``.
+
+    :raises TrainingError: if the cases cannot be read.
+    :raises EncoderError: if the encoder is not there.
+    """
+    measured = learn_arguments()
+    if missing := measured["not_installed"]:
+        print(f"{len(missing)} APIs are not installed here, or are called differently.")
+    for part in (Part.VALIDATION, Part.HELD_OUT):
+        print(f"\n{part.value}: {measured['cases'][part.value]} sentences")
+        for name, score in measured[part.value].items():
+            shares = (f"{key} {score[key]:.3f}" for key in ("precision", "recall", "exact"))
+            print(f"  {name:<10} {', '.join(shares)}")
+    write_results(results / "arguments.json", "jupyter gorilla train arguments", measured)
 
 
 def write_instructions(catalog: str, model: str, path: Path, *, each: int) -> bool:

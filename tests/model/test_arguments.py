@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gorilla_jupyter.model.arguments import fill_arguments
+from gorilla_jupyter.model.backend import load_encoder
+from gorilla_jupyter.model.placing import FILE, load_placing
 from gorilla_jupyter.record import ApiRecord, Argument
 from gorilla_jupyter.verify import check_documented
 
@@ -143,3 +151,80 @@ def test_what_is_filled_in_stays_documented(
 ) -> None:
     record = a_record(document)
     assert check_documented(record, fill_arguments(record, sentence)).status == "passed"
+
+
+MODEL = Argument("name", "str")
+DEVICE = Argument(
+    "device", "int | str | None", "None", "Where to run: 'cpu', 'cuda', 'mps', or a GPU's number."
+)
+PRECISION = Argument(
+    "dtype",
+    "str | torch.dtype | None",
+    "'auto'",
+    "Number format of the weights, such as torch.float16 or torch.bfloat16 to halve the memory.",
+)
+BACKEND = Argument("backend", "str", "'torch'", "What computes: 'torch', 'onnx' or 'openvino'.")
+INDEX = Argument("index", "bool", "True", "Write row names (index).")
+ASCENDING = Argument("ascending", "bool", "True", "Sort ascending vs. descending.")
+NROWS = Argument("nrows", "int", "None", "Number of rows of file to read.")
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence", "given"),
+    [
+        (PRECISION, "a voice in half precision", "dtype='float16'"),
+        (BACKEND, "embed texts with the onnx backend", "backend='onnx'"),
+        (INDEX, "save the table without the index", "index=False"),
+        (ASCENDING, "sort in descending order", "ascending=False"),
+        (NROWS, "read the first 100 rows", "nrows=100"),
+    ],
+)
+def test_what_a_sentence_asks_for_in_its_own_words_is_given(
+    argument: Argument, sentence: str, given: str
+) -> None:
+    record = ApiRecord("Data", "Widgets", "Work", "widgets", "load('model')", (MODEL, argument))
+    assert given in fill_arguments(record, sentence)
+
+
+@pytest.mark.parametrize("argument", [DEVICE, PRECISION, BACKEND, INDEX, ASCENDING, NROWS])
+@pytest.mark.parametrize(
+    "sentence", ["a table of 3 cities in 2024", "what became of 'Anna'", "a voice for 2 letters"]
+)
+def test_what_a_sentence_does_not_ask_for_stays_as_documented(
+    argument: Argument, sentence: str
+) -> None:
+    record = ApiRecord("Data", "Widgets", "Work", "widgets", "load('model')", (MODEL, argument))
+    assert fill_arguments(record, sentence) == "load('model')"
+
+
+class SilentEncoder:
+    """An encoder that must not be asked."""
+
+    def sentences(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        raise AssertionError(texts)
+
+
+def test_the_encoder_is_not_asked_where_nothing_is_to_be_placed() -> None:
+    shipped = load_placing()
+    assert shipped is not None
+    placing = replace(shipped, encoder=SilentEncoder())  # type: ignore[arg-type]
+    record = ApiRecord("Data", "Widgets", "Work", "widgets", "load('model')", (MODEL, DEVICE))
+    assert fill_arguments(record, "read it aloud", placing=lambda: placing) == "load('model')"
+
+
+def test_without_an_encoder_values_beside_names_are_given() -> None:
+    call = fill_arguments(a_record(READ), "read orders.csv, nrows 100", placing=lambda: None)
+    assert call == "pd.read_csv('orders.csv', nrows=100)"
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"optional": {}}'])
+def test_weights_that_are_damaged_place_nothing(
+    damaged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / FILE).write_text(damaged)
+    monkeypatch.setattr("gorilla_jupyter.model.placing.WEIGHTS", tmp_path)
+    assert load_placing.__wrapped__() is None
+
+
+def test_an_encoder_is_loaded_once_for_all() -> None:
+    assert load_encoder() is load_encoder()
