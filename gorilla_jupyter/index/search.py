@@ -189,8 +189,7 @@ class DocumentIndex:
             yield Progress("Encoding the documentation", start, len(missing))
             places = missing[start : start + DOCUMENTS_AT_ONCE]
             records = self._read(partial(LexicalIndex.records, numbers=places))
-            texts = [document_text(record) for record in records]
-            vectors = encoder.documents(texts, [record.domain for record in records])
+            vectors = encoder.documents([document_text(record) for record in records])
             self._vectors.add([document_key(record) for record in records], vectors)
             if self._rows is not None and self._rows.keys is keys:
                 self._rows.put(places, vectors, encoder.off_topic)

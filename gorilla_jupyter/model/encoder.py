@@ -23,9 +23,8 @@ MODEL = "encoder.onnx"
 TOKENIZER = "tokenizer.json"
 SHIPPED_VECTORS = "documents.npz"
 OFF_TOPIC = "off-topic.npy"
-DOMAINS = "domains.npz"
 
-FILES = (MODEL, TOKENIZER, OFF_TOPIC, DOMAINS)
+FILES = (MODEL, TOKENIZER, OFF_TOPIC)
 """Those that an encoder is made of."""
 
 DIMENSIONS = 384
@@ -36,20 +35,12 @@ SENTENCE_TOKENS = 64
 DOCUMENT_TOKENS = 80
 """How many tokens of a document are read."""
 
-DOMAIN_WEIGHT = 0.15
-"""What the sentences of its domain count in the vector of a document. Chosen on instructions of
-held-out APIs."""
-
 
 class Encoder:
     """all-MiniLM-L6-v2, trained on instructions, in onnxruntime.
 
-    A document whose domain is known is drawn towards the mean of the sentences that were asked for
-    that domain (as in prototypical networks, Snell, Swersky and Zemel, arXiv:1703.05175): how
-    people ask for a task is not what a document says of itself.
-
-    :param folder: the weights, the tokenizer, the vectors of domains and of sentences that no
-        document answers, and the card with their hashes.
+    :param folder: the weights, the tokenizer, the vectors of sentences that no document answers,
+        and the card with their hashes.
     :raises EncoderError: if a file is missing, or is not the one that was written.
     """
 
@@ -67,14 +58,10 @@ class Encoder:
         for name, expected in hashes.items():
             if hashlib.sha256(content[name]).hexdigest() != expected:
                 raise EncoderError(_sentence(folder / name, "is damaged: its hash is another"))
-        self.name = hashes[MODEL][:8] + hashes[DOMAINS][:8]
+        self.name = hashes[MODEL][:16]
         self.shipped = folder / SHIPPED_VECTORS
         try:
             self.off_topic = np.load(io.BytesIO(content[OFF_TOPIC])).astype(np.float32)
-            domains = np.load(io.BytesIO(content[DOMAINS]))
-            self._domains = dict(
-                zip(domains["names"].tolist(), domains["vectors"].astype(np.float32), strict=True)
-            )
             self._start(content[MODEL], content[TOKENIZER])
         except Exception as error:  # onnxruntime and tokenizers raise classes of their own
             raise EncoderError(_sentence(folder, f"cannot be loaded ({error})")) from error
@@ -102,14 +89,9 @@ class Encoder:
         """The vectors of sentences, one a row, of length 1."""
         return self._encode(texts, SENTENCE_TOKENS)
 
-    def documents(self, texts: Sequence[str], domains: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of documents of these domains, one a row, of length 1."""
-        vectors = self._encode(texts, DOCUMENT_TOKENS)
-        for vector, domain in zip(vectors, domains, strict=True):
-            if domain in self._domains:
-                vector += DOMAIN_WEIGHT * self._domains[domain]
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / lengths, dtype=np.float32)
+    def documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of documents, one a row, of length 1."""
+        return self._encode(texts, DOCUMENT_TOKENS)
 
     def fit(self, relevance: float, noise: float) -> float:
         """How likely a document of that relevance answers the sentence, 0 to 1.

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +24,6 @@ from gorilla_jupyter.index.vectors import document_key, document_text, write_vec
 from gorilla_jupyter.model.encoder import (
     CARD,
     DIMENSIONS,
-    DOMAINS,
     FILES,
     MODEL,
     OFF_TOPIC,
@@ -34,7 +33,6 @@ from gorilla_jupyter.model.encoder import (
     Encoder,
 )
 from gorilla_jupyter.record import ApiRecord
-from gorilla_jupyter.train.checking import Instruction
 
 if TYPE_CHECKING:
     from gorilla_jupyter.train.encoder import EncoderTraining
@@ -141,7 +139,6 @@ def export(
         optimise(network, work / MODEL)
         shutil.copyfile(tokenizer, work / TOKENIZER)
         np.save(work / OFF_TOPIC, np.zeros((0, DIMENSIONS), np.float16))
-        _write_domains(work, {})
         write_card(work, threshold=0.0, steepness=1.0, noise=0.0)
         full = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
         encoder = Encoder(work)
@@ -176,31 +173,13 @@ def write_card(folder: Path, *, threshold: float, steepness: float, noise: float
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def export_domains(instructions: Sequence[Instruction], folder: Path) -> None:
-    """Write the mean vector of the sentences of each domain; it takes effect when the documents are
-    encoded anew."""
-    encoder = Encoder(folder)
-    by_domain: dict[str, list[NDArray[np.float32]]] = {}
-    for instruction in tqdm(instructions, desc="Encoding the instructions", disable=None):
-        (vector,) = encoder.sentences([instruction.text])
-        by_domain.setdefault(instruction.record.domain, []).append(vector)
-    means = {domain: np.mean(vectors, axis=0) for domain, vectors in sorted(by_domain.items())}
-    _write_domains(folder, {domain: mean / np.linalg.norm(mean) for domain, mean in means.items()})
-    write_card(folder, threshold=0.0, steepness=1.0, noise=0.0)
-
-
-def _write_domains(folder: Path, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-    found = np.array(list(vectors.values()), np.float16).reshape(-1, DIMENSIONS)
-    np.savez(folder / DOMAINS, names=np.array(list(vectors), dtype=str), vectors=found)
-
-
 def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
     """Write the vectors of the shipped documents."""
     encoder = Encoder(folder)
     vectors = {}
     for record in tqdm(records, desc="Encoding the shipped documents", disable=None):
         # One by one: in a batch, a quantised vector depends on the texts beside it.
-        (vector,) = encoder.documents([document_text(record)], [record.domain])
+        (vector,) = encoder.documents([document_text(record)])
         vectors[document_key(record)] = vector.astype(np.float16)
     write_vectors(folder / SHIPPED_VECTORS, vectors)
     (folder / SHIPPED_VECTORS).chmod(0o644)  # others than the one who trains will read it

@@ -19,7 +19,7 @@ from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.arguments import train_arguments as learn_arguments
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
-from gorilla_jupyter.train.export import calibrate, export, export_documents, export_domains
+from gorilla_jupyter.train.export import calibrate, export, export_documents
 from gorilla_jupyter.train.instructions import (
     FURTHER,
     Part,
@@ -95,9 +95,7 @@ def train_encoder(
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
     validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
-    learned = [pair for pair in asked if part_of(pair.record) is Part.TRAINING]
     cosine = export(training, base / TOKENIZER, weights, validation, precision)
-    export_domains(learned, weights)
     export_documents(records, weights)
     calibration = calibrate(weights, validation, off_topic)
     write_results(

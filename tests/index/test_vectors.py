@@ -66,7 +66,7 @@ class MeaningEncoder:
         vectors: Vectors = counts / np.maximum(1e-6, np.linalg.norm(counts, axis=1, keepdims=True))
         return vectors
 
-    def documents(self, texts: Sequence[str], domains: Sequence[str]) -> Vectors:
+    def documents(self, texts: Sequence[str]) -> Vectors:
         self.encoded += texts
         return self.sentences(texts)
 
