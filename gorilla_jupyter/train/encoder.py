@@ -58,7 +58,7 @@ class Settings:
     :ivar renewal: steps after which the bank of vectors is renewed and the model is saved.
     """
 
-    epochs: int = 3
+    epochs: int = 2
     documents: int = 12
     instructions: int = 5
     hard_documents: int = 6
