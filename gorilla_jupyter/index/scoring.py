@@ -33,7 +33,7 @@ KEYWORDS = 3
 them all is meant, as is one whose full name the sentence has, and vectors, which were made for
 needs, do not decide among several."""
 
-UNFIT = 0.05
+UNFIT = 0.1
 """What a document loses that is made for languages of which the sentence says nothing, in cosines:
 who asks for no language in particular is served best by what is made for none."""
 
