@@ -1,8 +1,9 @@
 """Which documented argument each value of a sentence belongs to, and which literals it asks for.
 
-Three logistic regressions (Cox, 1958) over a few features each: how near the words around a value are
-to what the document says of the argument, in the encoder's vectors and in shared words, and which
-words people use for arguments that many APIs have. ``jupyter gorilla train arguments`` learns them.
+Three logistic regressions (Cox, 1958) over a few features each: how near the words around a value
+are to what the document says of the argument, in the encoder's vectors and in shared words, and
+which words people use for arguments that many APIs have. ``jupyter gorilla train arguments`` learns
+them.
 """
 
 from __future__ import annotations
