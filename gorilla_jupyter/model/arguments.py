@@ -25,7 +25,9 @@ _FILE = re.compile(
     r"(?<![\w/.@-])(?:[\w~./\\:-]*[/\\])?[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7}\b"
 )
 _FILE_END = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{0,7}$|/|[\w:.]\\\w")
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)")
+_NUMBER = re.compile(
+    r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)"
+)
 
 
 def fill_arguments(
@@ -153,7 +155,7 @@ def _values(sentence: str) -> Iterator[Value]:
         values.append(Value(found.group(), found.start(), found.end(), is_file=True))
         blank(found)
     for found in _NUMBER.finditer("".join(rest)):
-        text = found.group()
+        text = found.group().replace(",", "")
         number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
         values.append(Value(number, found.start(), found.end()))
     yield from sorted(values, key=lambda value: value.start)

@@ -95,6 +95,7 @@ def a_method() -> ApiRecord:
         (UNTYPED, "train on 12 rows of 'x'", "train(data)"),
         (READ, "don't read, it's e.g. nothing", "pd.read_csv(filepath_or_buffer)"),
         (CUT, "sort ages into 4 bins of equal width", "pd.cut(x, 4)"),
+        (CUT, "sort ages into 1,000 bins", "pd.cut(x, 1000)"),
         (CUT, "cut into 4 bins with 2 jobs", "pd.cut(x, 4, n_jobs=2)"),
         (SAVE, "save it as report.csv", "dataframe.to_csv(path_or_buf='report.csv')"),
     ],
