@@ -25,9 +25,7 @@ _FILE = re.compile(
     r"(?<![\w/.@-])(?:[\w~./\\:-]*[/\\])?[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7}\b"
 )
 _FILE_END = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{0,7}$|/|[\w:.]\\\w")
-_NUMBER = re.compile(
-    r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)"
-)
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)")
 
 
 def fill_arguments(
