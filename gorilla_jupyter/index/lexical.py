@@ -353,13 +353,14 @@ class LexicalIndex:
             keys = [""] * reader.doc_count_all()
             groups, calls = np.full((2, len(keys)), -1, dtype=np.intp)
             columns = [reader.column_reader(name) for name in ("key", "group", "api_call")]
-            numbers: tuple[dict[bytes, int], dict[bytes, int]] = {}, {}
+            group_numbers: dict[bytes, int] = {}
+            call_numbers: dict[bytes, int] = {}
             for number in reader.all_doc_ids():
                 key, group, call = (column[number] for column in columns)
                 if key:
                     keys[number] = key.decode()
-                    groups[number] = numbers[0].setdefault(group, len(numbers[0]))
-                    calls[number] = numbers[1].setdefault(call, len(numbers[1]))
+                    groups[number] = group_numbers.setdefault(group, len(group_numbers))
+                    calls[number] = call_numbers.setdefault(call, len(call_numbers))
             self._columns = keys, groups, calls
         return self._columns
 

@@ -22,7 +22,7 @@ class EmbeddedBackend:
     name = "embedded"
 
     def propose(self, request: Request, documents: Sequence[Document]) -> Iterator[Proposal]:
-        for document, score in _choose(documents, request.instruction):
+        for document, score in choose(documents, request.instruction):
             record = document.record
             if record.call is not None:
                 yield Proposal(
@@ -33,7 +33,8 @@ class EmbeddedBackend:
                 )
 
 
-def _choose(documents: Sequence[Document], sentence: str) -> Iterator[tuple[Document, float]]:
+def choose(documents: Sequence[Document], sentence: str) -> Iterator[tuple[Document, float]]:
+    """The documents that fit, best first, and how well each does, from 0 to 1."""
     by_words = [document for document in documents if document.fit is None]
     fitting = [
         (document, document.fit)

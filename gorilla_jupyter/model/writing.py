@@ -21,7 +21,7 @@ from gorilla_jupyter.answer import (
 from gorilla_jupyter.model.arguments import fill_arguments
 from gorilla_jupyter.model.backend import DEFAULT_MODEL
 from gorilla_jupyter.model.constrain import NOTHING
-from gorilla_jupyter.model.embedded import EmbeddedBackend
+from gorilla_jupyter.model.embedded import EmbeddedBackend, choose
 from gorilla_jupyter.model.prompt import Prompt, readable
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.verify import check_documented
@@ -77,8 +77,7 @@ def propose(
 
     :raises ModelFailureError: if the model fails.
     """
-    fitting = list(EmbeddedBackend().propose(request, documents))
-    prompt = Prompt(request.instruction, best_first(documents, fitting))
+    prompt = Prompt(request.instruction, best_first(documents, request.instruction))
     if not prompt.documents:
         return
     for _ in range(ATTEMPTS):
@@ -106,12 +105,14 @@ def propose(
             call = fill_arguments(meant, request.instruction)
             chosen = Proposal(meant, call, _about(meant), score=0.5)
             yield chosen
-    yield from (other for other in fitting if chosen is None or other.record != chosen.record)
+    others = EmbeddedBackend().propose(request, documents)
+    yield from (other for other in others if chosen is None or other.record != chosen.record)
 
 
-def best_first(documents: Sequence[Document], fitting: Sequence[Proposal]) -> tuple[Document, ...]:
-    """The documents that a model is shown, in the order of the embedded model's proposals."""
-    order = {proposal.record.id: place for place, proposal in enumerate(fitting)}
+def best_first(documents: Sequence[Document], sentence: str) -> tuple[Document, ...]:
+    """The documents that a model is shown, in the order that the embedded model prefers."""
+    fitting = choose(documents, sentence)
+    order = {document.record.id: place for place, (document, _) in enumerate(fitting)}
     return readable(sorted(documents, key=lambda found: order.get(found.record.id, len(order))))
 
 

@@ -17,7 +17,6 @@ from gorilla_jupyter.answer import Document, Progress, Request
 from gorilla_jupyter.catalog.store import CatalogStore, write_records, write_whole
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.model.backend import load_encoder
-from gorilla_jupyter.model.embedded import EmbeddedBackend
 from gorilla_jupyter.model.prompt import Prompt, fit
 from gorilla_jupyter.model.writing import best_first
 from gorilla_jupyter.record import ApiRecord
@@ -120,7 +119,7 @@ def retriever(records: Iterable[ApiRecord], folder: Path) -> Generator[Progress,
     def retrieve(sentence: str) -> Sequence[Document]:
         request = Request(sentence)
         documents = index.search(request).documents
-        return best_first(documents, list(EmbeddedBackend().propose(request, documents)))
+        return best_first(documents, sentence)
 
     return retrieve
 
