@@ -1,7 +1,7 @@
 """Learning which documented argument a value of a sentence belongs to.
 
 The cases in ``data/arguments.jsonl`` say what a call must be given. Each value and literal that an
-argument might get is one example, and two logistic regressions with a penalty on large weights
+argument might get is one example, and three logistic regressions with a penalty on large weights
 (ridge; le Cessie and van Houwelingen, 1992) learn to tell the right ones, by Newton's method. The
 thresholds are chosen on records that the weights were not learned from.
 """
@@ -15,13 +15,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gorilla_jupyter.catalog.environment import index_environment
-from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.catalog.store import CatalogStore, write_whole
 from gorilla_jupyter.model.arguments import fill_arguments
 from gorilla_jupyter.model.encoder import WEIGHTS, Encoder
 from gorilla_jupyter.model.placing import (
@@ -141,7 +142,7 @@ def _installed(distributions: Sequence[str]) -> Iterator[tuple[str, ApiRecord]]:
                 yield distribution, record
 
 
-def train_arguments(weights: Path = WEIGHTS) -> dict[str, Any]:
+def learn_arguments(weights: Path = WEIGHTS) -> dict[str, Any]:
     """Learn the weights, write them beside the encoder's, and return what was measured.
 
     :raises TrainingError: if the cases cannot be read.
@@ -160,7 +161,7 @@ def train_arguments(weights: Path = WEIGHTS) -> dict[str, Any]:
     thresholds = choose_thresholds(unseen)
     told = {kind: {"threshold": thresholds[kind], "weights": dict(learned[kind])} for kind in KINDS}
     text = json.dumps(told, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-    (weights / FILE).write_text(text, encoding="utf-8")
+    write_whole(weights / FILE, text.encode(), mode=0o644)
     placing.regressions = read_regressions(weights / FILE)
     return {
         "cases": {part.value: len(found) for part, found in parts.items()},
@@ -281,8 +282,9 @@ def choose_thresholds(rated: Iterable[tuple[float, Example]]) -> dict[str, float
     thresholds = {}
     for kind, taken in right.items():
         thresholds[kind] = 1.0
-        for count, (probability, _) in enumerate(taken, start=1):
-            if sum(is_right for _, is_right in taken[:count]) >= LEAST_PRECISION * count:
+        rights = accumulate(is_right for _, is_right in taken)
+        for count, ((probability, _), found) in enumerate(zip(taken, rights, strict=True), start=1):
+            if found >= LEAST_PRECISION * count:
                 thresholds[kind] = round(probability, 4)
     return thresholds
 

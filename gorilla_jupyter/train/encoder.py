@@ -28,7 +28,7 @@ from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction
-from gorilla_jupyter.train.instructions import Part, part_of
+from gorilla_jupyter.train.instructions import Part, asked_as, part_of
 
 if TYPE_CHECKING:
     import torch
@@ -386,16 +386,12 @@ def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> 
     hubs = []
     for name, found in by_source.items():
         hub = _Hub(name, found)
-        places = {_name(record): place for place, record in enumerate(found)}
+        places = {asked_as(record): place for place, record in enumerate(found)}
         for instruction in instructions:
             if instruction.record.source == name:
-                hub.ask(places[_name(instruction.record)], instruction.text)
+                hub.ask(places[asked_as(instruction.record)], instruction.text)
         hubs.append(hub)
     return hubs
-
-
-def _name(record: ApiRecord) -> tuple[str, str, str]:
-    return record.api_name, record.api_call, record.domain
 
 
 def _varied(record: ApiRecord, random_: random.Random) -> str:

@@ -50,6 +50,11 @@ def shipped_records() -> list[ApiRecord]:
     ]
 
 
+def asked_as(record: ApiRecord) -> tuple[str, str, str]:
+    """What tells records of a catalog apart, and instructions by: name, call and domain."""
+    return record.api_name, record.api_call, record.domain
+
+
 def read_instructions(
     records: Iterable[ApiRecord], path: Path = DATA / "instructions.jsonl"
 ) -> list[Instruction]:
@@ -57,7 +62,7 @@ def read_instructions(
 
     :raises TrainingError: if the file cannot be read, or holds something else.
     """
-    known = {(record.api_name, record.api_call, record.domain): record for record in records}
+    known = {asked_as(record): record for record in records}
     try:
         # Not splitlines, which also parts a sentence where it has a separator of another kind.
         with path.open(encoding="utf-8") as file:

@@ -16,7 +16,7 @@ from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
 from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.record import ApiRecord
-from gorilla_jupyter.train.arguments import train_arguments as learn_arguments
+from gorilla_jupyter.train.arguments import learn_arguments
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents
@@ -83,14 +83,7 @@ def train_encoder(
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
     asked = [*instructions, *read_further(others, instructions)]
-    training = EncoderTraining(
-        base,
-        folder,
-        [*records, *others],
-        asked,
-        off_topic,
-        settings,
-    )
+    training = EncoderTraining(base, folder, [*records, *others], asked, off_topic, settings)
     training.run()
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
