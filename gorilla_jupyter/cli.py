@@ -193,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         "--weights",
         type=_named_folder,
         nargs="*",
+        action="extend",
         default=[],
         metavar="NAME=FOLDER",
         help="other weights than those shipped, that 'train encoder --weights' wrote",

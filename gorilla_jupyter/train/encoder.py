@@ -6,7 +6,8 @@ and among all documents of its hub, taken from a bank of vectors that is renewed
 ANCE, Xiong et al., arXiv:2007.00808), where the hardest pull most. Documents of one call are one
 class, whose probability is the sum of theirs. To these losses is added that of the domain, likewise
 a sum. A sentence that no document answers belongs to a class of its own, whose score is learned:
-the scores then tell whether anything fits.
+the scores then tell whether anything fits. Some sentences are given an aside, such as "in half
+precision on the GPU", which says nothing about what answers them.
 
 A hub is a catalog: the shipped ones, and further ones, which teach how others write.
 """
@@ -52,6 +53,8 @@ class Settings:
     :ivar instructions: instructions of each of them in a step.
     :ivar hard_documents: other documents of a step: those most often preferred wrongly.
     :ivar off_topic: sentences of a step that no document answers.
+    :ivar aside: the share of all sentences that also say how something is to be run, which does
+        not tell what answers them.
     :ivar bank_weight: what the loss among all documents counts beside that among those of the step.
     :ivar domain_weight: what the loss of the domain counts.
     :ivar temperature: what the cosines are divided by.
@@ -63,6 +66,7 @@ class Settings:
     instructions: int = 5
     hard_documents: int = 6
     off_topic: int = 6
+    aside: float = 0.2
     bank_weight: float = 0.5
     domain_weight: float = 1.0
     temperature: float = TEMPERATURE
@@ -96,6 +100,7 @@ class EncoderTraining:
         records: Sequence[ApiRecord],
         instructions: Sequence[Instruction],
         off_topic: Sequence[str],
+        asides: Sequence[str],
         settings: Settings,
     ) -> None:
         import torch
@@ -114,6 +119,7 @@ class EncoderTraining:
         self.model.embeddings.word_embeddings.weight.requires_grad = False
         self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
         self.off_topic = list(off_topic)
+        self.asides = list(asides)
         self.hubs = _hubs(records, instructions)
         steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
         self.total_steps = steps * settings.epochs
@@ -230,7 +236,13 @@ class EncoderTraining:
         sentences = [text for _, texts in chosen for text in texts]
         targets = [place for place, texts in chosen for _ in texts]
         nonsense = random_.sample(self.off_topic, min(settings.off_topic, len(self.off_topic)))
-        vectors = self.encode(sentences + nonsense, SENTENCE_TOKENS)
+        asked = [
+            _with_aside(sentence, random_.choice(self.asides), random_)
+            if random_.random() < settings.aside
+            else sentence
+            for sentence in sentences + nonsense
+        ]
+        vectors = self.encode(asked, SENTENCE_TOKENS)
         among_step = vectors[: len(sentences)] @ documents.T / settings.temperature
         # All as the bank has them: a document of this step among older ones is told by its age.
         assert hub.bank is not None
@@ -392,6 +404,17 @@ def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> 
                 hub.ask(places[asked_as(instruction.record)], instruction.text)
         hubs.append(hub)
     return hubs
+
+
+def _with_aside(sentence: str, aside: str, random_: random.Random) -> str:
+    """The sentence with an aside: a phrase becomes part of it, a sentence follows it."""
+    if aside.endswith("."):
+        end = "" if sentence.endswith((".", "!", "?")) else "."
+        return f"{sentence}{end} {aside}"
+    if random_.random() < 0.25:
+        return f"{aside}: {sentence}"
+    plain = sentence.rstrip(".!?")
+    return f"{plain} {aside}{sentence[len(plain) :]}"
 
 
 def _varied(record: ApiRecord, random_: random.Random) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gorilla_jupyter.answer import Request
-from gorilla_jupyter.catalog.store import CatalogStore
+from gorilla_jupyter.catalog.store import CatalogStore, write_whole
 from gorilla_jupyter.index.scoring import noise_of
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.index.vectors import document_key, document_text, write_vectors
@@ -170,7 +170,7 @@ def write_card(folder: Path, *, threshold: float, steepness: float, noise: float
             name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES
         },
     }
-    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / CARD, (json.dumps(card, indent=2) + "\n").encode(), mode=0o644)
 
 
 def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:

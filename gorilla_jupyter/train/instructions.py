@@ -14,7 +14,7 @@ from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.checking import Instruction
 
 DATA = Path(__file__).parent / "data"
-"""``instructions.jsonl``, ``further.jsonl`` and ``off-topic.txt``, described in ``README.md``."""
+"""What is learned from, described in its ``README.md``."""
 
 FURTHER = DATA / "further.jsonl"
 """Instructions for APIs of APIBench that no shipped catalog has."""
@@ -104,6 +104,11 @@ def read_further(
 
 def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
     """Sentences that no document answers."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def read_asides(path: Path = DATA / "asides.txt") -> list[str]:
+    """Phrases, and sentences, that say how something is to be run and not what it is to do."""
     return path.read_text(encoding="utf-8").splitlines()
 
 

@@ -24,6 +24,7 @@ from gorilla_jupyter.train.instructions import (
     FURTHER,
     Part,
     part_of,
+    read_asides,
     read_further,
     read_instructions,
     read_off_topic,
@@ -83,7 +84,9 @@ def train_encoder(
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
     asked = [*instructions, *read_further(others, instructions)]
-    training = EncoderTraining(base, folder, [*records, *others], asked, off_topic, settings)
+    training = EncoderTraining(
+        base, folder, [*records, *others], asked, off_topic, read_asides(), settings
+    )
     training.run()
     log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scores = [entry["scores"] for entry in log if "scores" in entry]
