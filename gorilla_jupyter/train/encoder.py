@@ -29,7 +29,7 @@ from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction
-from gorilla_jupyter.train.instructions import Part, asked_as, part_of
+from gorilla_jupyter.train.instructions import Part, asked_as, part_of, with_aside
 
 if TYPE_CHECKING:
     import torch
@@ -237,7 +237,7 @@ class EncoderTraining:
         targets = [place for place, texts in chosen for _ in texts]
         nonsense = random_.sample(self.off_topic, min(settings.off_topic, len(self.off_topic)))
         asked = [
-            _with_aside(sentence, random_.choice(self.asides), random_)
+            with_aside(sentence, random_.choice(self.asides), random_)
             if random_.random() < settings.aside
             else sentence
             for sentence in sentences + nonsense
@@ -404,17 +404,6 @@ def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> 
                 hub.ask(places[asked_as(instruction.record)], instruction.text)
         hubs.append(hub)
     return hubs
-
-
-def _with_aside(sentence: str, aside: str, random_: random.Random) -> str:
-    """The sentence with an aside: a phrase becomes part of it, a sentence follows it."""
-    if aside.endswith("."):
-        end = "" if sentence.endswith((".", "!", "?")) else "."
-        return f"{sentence}{end} {aside}"
-    if random_.random() < 0.25:
-        return f"{aside}: {sentence}"
-    plain = sentence.rstrip(".!?")
-    return f"{plain} {aside}{sentence[len(plain) :]}"
 
 
 def _varied(record: ApiRecord, random_: random.Random) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,7 @@ DATA = Path(__file__).parent / "data"
 """What is learned from, described in its ``README.md``."""
 
 FURTHER = DATA / "further.jsonl"
-"""Instructions for APIs of APIBench that no shipped catalog has."""
+"""Instructions for the APIs that APIBench documents."""
 
 
 class Part(StrEnum):
@@ -110,6 +111,17 @@ def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
 def read_asides(path: Path = DATA / "asides.txt") -> list[str]:
     """Phrases, and sentences, that say how something is to be run and not what it is to do."""
     return path.read_text(encoding="utf-8").splitlines()
+
+
+def with_aside(sentence: str, aside: str, random_: random.Random) -> str:
+    """The sentence with an aside: a phrase becomes part of it, a sentence follows it."""
+    if aside.endswith("."):
+        end = "" if sentence.endswith((".", "!", "?")) else "."
+        return f"{sentence}{end} {aside}"
+    if random_.random() < 0.25:
+        return f"{aside}: {sentence}"
+    plain = sentence.rstrip(".!?")
+    return f"{plain} {aside}{sentence[len(plain) :]}"
 
 
 def append_instruction(instruction: Instruction, path: Path) -> None:

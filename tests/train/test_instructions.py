@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,12 @@ from gorilla_jupyter.train.instructions import (
     Part,
     append_instruction,
     part_of,
+    read_asides,
     read_further,
     read_instructions,
     read_off_topic,
     shipped_records,
+    with_aside,
 )
 from tests.candidates import a_record
 from tests.catalog.test_builtin import APIBENCH, needs_apibench
@@ -71,15 +73,6 @@ def test_what_is_said_of_a_shipped_model_holds_in_a_further_catalog(
     assert read_further([replace(same, domain="Other")], instructions) == []
 
 
-def test_further_instructions_are_for_what_no_shipped_catalog_has(
-    records: list[ApiRecord],
-) -> None:
-    shipped = {(record.api_name, record.api_call) for record in records}
-    with FURTHER.open() as lines:
-        further = {(pair["api_name"], pair["api_call"]) for pair in map(json.loads, lines)}
-    assert not shipped & further
-
-
 def test_one_api_in_five_is_held_out(instructions: list[Instruction]) -> None:
     parts = Counter(part_of(instruction.record) for instruction in instructions)
     assert parts[Part.HELD_OUT] / len(instructions) == pytest.approx(0.2, abs=0.04)
@@ -96,6 +89,29 @@ def test_no_off_topic_sentence_is_an_instruction(instructions: list[Instruction]
     off_topic = read_off_topic()
     assert len(off_topic) > 100
     assert not texts.intersection(sentence.casefold() for sentence in off_topic)
+
+
+def test_an_aside_is_a_phrase_or_a_whole_sentence() -> None:
+    for aside in read_asides():
+        assert aside[0].isupper() == aside.endswith("."), aside
+
+
+@pytest.mark.parametrize(
+    ("aside", "expected"),
+    [
+        ("on the GPU", {"Read this aloud on the GPU!", "on the GPU: Read this aloud!"}),
+        ("Use the GPU.", {"Read this aloud! Use the GPU."}),
+    ],
+)
+def test_an_aside_leaves_the_sentence_whole(aside: str, expected: set[str]) -> None:
+    random_ = random.Random(1)
+    said = {with_aside("Read this aloud!", aside, random_) for _ in range(100)}
+    assert said == expected
+
+
+def test_a_sentence_without_an_end_is_ended_before_another() -> None:
+    said = with_aside("read this aloud", "Use the GPU.", random.Random(1))
+    assert said == "read this aloud. Use the GPU."
 
 
 def test_a_sentence_with_separators_is_read_as_it_was_written(tmp_path: Path) -> None:
