@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from gorilla_jupyter.model.backend import DEFAULT_MODEL
-    from gorilla_jupyter.train.commands import add_steps
+    from gorilla_jupyter.train.commands import add_steps, positive
 
     parser = argparse.ArgumentParser(
         prog="jupyter gorilla", description="One sentence in, one verified API call out, offline."
@@ -155,12 +155,19 @@ def _parser() -> argparse.ArgumentParser:
     apibench.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
     apibench.add_argument("--responses", type=Path, required=True, help="file to write")
     apibench.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
+    apibench.add_argument(
+        "--mode",
+        choices=("retriever", "oracle", "zero-shot"),
+        default="retriever",
+        help="what it reads: the documents that are found, the right one, or none (retriever)",
+    )
+    apibench.add_argument("--every", type=positive, default=1, help="ask every so many of them (1)")
     apibench.set_defaults(run=_bench_apibench)
     models = benchmarks.add_parser("models", help="what a model of your own costs, and how it does")
     models.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
     models.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
     models.add_argument("--model", required=True, help="who answers, e.g. onnx:FOLDER")
-    models.add_argument("--every", type=int, default=1, help="ask every so many of them (1)")
+    models.add_argument("--every", type=positive, default=1, help="ask every so many of them (1)")
     models.add_argument(
         "--unconstrained", action="store_true", help="do not hold what it writes to the documents"
     )
@@ -472,9 +479,14 @@ def _bench_cells(options: argparse.Namespace) -> int:
 
 def _bench_apibench(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import apibench
+    from gorilla_jupyter.bench.modes import Mode
 
     responses, figures, notices = apibench.measure(
-        options.apis, options.questions, model=options.model
+        options.apis,
+        options.questions,
+        model=options.model,
+        mode=Mode(options.mode),
+        every=options.every,
     )
     apibench.write_responses(options.responses, responses)
     _print_problems(notices)

@@ -15,6 +15,7 @@ from typing import Any
 
 from gorilla_jupyter.answer import Answer, Candidate, Request, SearchResult
 from gorilla_jupyter.bench.functionality import Documentation
+from gorilla_jupyter.bench.modes import Mode, OracleIndex, load_writer
 from gorilla_jupyter.bench.results import BenchmarkError
 from gorilla_jupyter.catalog.store import CatalogStore
 from gorilla_jupyter.compose import CompositionError, compose
@@ -22,7 +23,9 @@ from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.index.vectors import Encoder
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
-from gorilla_jupyter.progress_bar import ProgressBar
+from gorilla_jupyter.model.prompt import Prompt
+from gorilla_jupyter.model.writing import Writer
+from gorilla_jupyter.progress_bar import ProgressBar, finish
 
 RECALL_AT = (1, 5, 10)
 """Among how many first documents the reference call is looked for."""
@@ -121,11 +124,13 @@ def engine_of(
     *,
     model: str = DEFAULT_MODEL,
     encoder: Callable[[], Encoder] | None = load_encoder,
+    right: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Iterator[tuple[Gorilla, list[str]]]:
     """An engine that knows the APIs of one file and nothing else, and what it cannot do with them:
     a sentence for each record that it cannot read, or can never offer.
 
     :param encoder: loads the encoder; without one, words alone are searched.
+    :param right: questions; where there are any, the right document of each is found, and no other.
     :raises CatalogError: if there is no API record in the file.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -137,7 +142,10 @@ def engine_of(
                 compose(record, record.api_call)
             except CompositionError as error:
                 notices.append(f"{path}: never offered. {error}")
-        index = DocumentIndex(store, Path(folder, "index"), encoder=encoder)
+        if right is None:
+            index = DocumentIndex(store, Path(folder, "index"), encoder=encoder)
+        else:
+            index = OracleIndex(store, Path(folder, "index"), right, reading.records)
         gorilla = Gorilla(index, model=model)
         with ProgressBar() as bar:
             for progress in chain(gorilla.refresh(), gorilla.encode()):
@@ -163,6 +171,12 @@ def answer(gorilla: Gorilla, instruction: str) -> Response:
     )
 
 
+def _remembered(writer: Writer, instruction: str) -> Response:
+    start = time.perf_counter()
+    text = finish(writer.write(Prompt(instruction, ())), lambda _: None)
+    return Response(text, (), (time.perf_counter() - start) * 1000)
+
+
 def published_form(candidate: Candidate) -> str:
     """A candidate as Gorilla writes its answers."""
     return (
@@ -178,8 +192,10 @@ def measure(
     *,
     model: str = DEFAULT_MODEL,
     encoder: Callable[[], Encoder] | None = load_encoder,
+    mode: Mode = Mode.RETRIEVER,
+    every: int = 1,
 ) -> tuple[dict[int, Response], Figures, list[str]]:
-    """Answer every question from the APIs of one file.
+    """Answer every question, or every so many of them, from the APIs of one file.
 
     :param encoder: as :func:`engine_of` takes it.
     :returns: the responses by the question's number, their figures, and a sentence for each API
@@ -189,15 +205,24 @@ def measure(
     :raises ModelError: if there is no such model.
     """
     documentation = Documentation(read_apis(apis))
-    asked = read_questions(questions)
-    with engine_of(apis, model=model, encoder=encoder) as (gorilla, notices):
+    asked = dict(list(read_questions(questions).items())[::every])
+    if mode is Mode.ZERO_SHOT:
+        writer, notices = load_writer(model), list[str]()
         responses = {
-            number: answer(gorilla, question["instruction"]) for number, question in asked.items()
+            number: _remembered(writer, question["instruction"])
+            for number, question in asked.items()
         }
+    else:
+        right = asked if mode is Mode.ORACLE else None
+        with engine_of(apis, model=model, encoder=encoder, right=right) as (gorilla, notices):
+            responses = {
+                number: answer(gorilla, question["instruction"])
+                for number, question in asked.items()
+            }
     texts = {number: response.text for number, response in responses.items()}
     figures = {
         **scores(documentation, asked, texts),
-        **retrieval(asked, responses),
+        **(retrieval(asked, responses) if mode is Mode.RETRIEVER else {}),
         **_times([response.milliseconds for response in responses.values()]),
     }
     return responses, figures, notices

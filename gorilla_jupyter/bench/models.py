@@ -118,9 +118,9 @@ def run(
     :raises ModelError: if there is no such model.
     """
     backend = load_backend(model, constrained=constrained)
-    if not hasattr(backend, "write"):
+    if not isinstance(backend, Writer):
         raise BenchmarkError(f"The model {model} writes nothing: see 'bench apibench'.")
-    watched = WatchedWriter(backend)  # type: ignore[arg-type]
+    watched = WatchedWriter(backend)
     documentation = Documentation(apibench.read_apis(apis))
     asked = dict(list(apibench.read_questions(questions).items())[::every])
     with apibench.engine_of(apis, model=model) as (gorilla, _):

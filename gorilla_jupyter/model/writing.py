@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gorilla_jupyter.answer import (
     CheckStatus,
@@ -38,6 +38,7 @@ Steps = Generator[Progress | Notice, None, str]
 _FIELD = re.compile(r"<<<(\w+)>>>\s*:")
 
 
+@runtime_checkable
 class Writer(Protocol):
     """A model that writes text.
 

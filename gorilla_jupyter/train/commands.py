@@ -71,7 +71,9 @@ def add_steps(train: argparse.ArgumentParser) -> None:
     instructions.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="where they are written (JSONL)"
     )
-    instructions.add_argument("--each", type=_count, default=10, help="how many for each API (10)")
+    instructions.add_argument(
+        "--each", type=positive, default=10, help="how many for each API (10)"
+    )
     instructions.set_defaults(run=_instructions)
 
     lora = steps.add_parser(
@@ -85,16 +87,17 @@ def add_steps(train: argparse.ArgumentParser) -> None:
     lora.add_argument(
         "--base", required=True, help="a model's folder, or its id in the hub's cache"
     )
-    lora.add_argument("--examples", type=_count, help="train on so many instructions (all)")
-    lora.add_argument("--epochs", type=_count, default=1, help="how often (1)")
-    lora.add_argument("--tokens", type=_count, default=2048, help="the longest example (2048)")
+    lora.add_argument("--examples", type=positive, help="train on so many instructions (all)")
+    lora.add_argument("--epochs", type=positive, default=1, help="how often (1)")
+    lora.add_argument("--tokens", type=positive, default=2048, help="the longest example (2048)")
     lora.add_argument(
-        "--batch", type=_count, default=4, help="examples that a GPU holds at once (4)"
+        "--batch", type=positive, default=4, help="examples that a GPU holds at once (4)"
     )
     lora.set_defaults(run=_lora)
 
 
-def _count(text: str) -> int:
+def positive(text: str) -> int:
+    """The value of an option that counts something."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is too few: 1 or more")

@@ -11,8 +11,10 @@ import pytest
 from gorilla_jupyter import cli
 from gorilla_jupyter.bench import ablation, apibench, tables
 from gorilla_jupyter.bench.apibench import Response
+from gorilla_jupyter.bench.modes import Mode
 from gorilla_jupyter.bench.results import BenchmarkError
 from gorilla_jupyter.model.encoder import WEIGHTS
+from tests.model.conftest import ModelServer, form, streams
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -147,6 +149,38 @@ def test_recall_looks_for_the_reference_call_among_the_first_documents(
     asked = {1: {"api_call": "right"}}
     figures = apibench.retrieval(asked, {1: Response("", documents, 1.0)})
     assert tuple(figures.values()) == shares
+
+
+def test_the_oracle_hands_over_the_right_document_and_no_other(apis: Path, tmp_path: Path) -> None:
+    asked = [{**QUESTIONS[1], "question_id": 1}, {**QUESTIONS[0], "question_id": 2}]
+    questions = write(tmp_path / "questions.jsonl", asked)
+    responses, figures, _ = apibench.measure(apis, questions, mode=Mode.ORACLE)
+    assert [response.documents for response in responses.values()] == [
+        ("hub.load('leaves/2')",),
+        ("hub.load('birds/1')",),
+    ]
+    assert (figures["functionality"], figures["exact id"]) == (1, 1)
+
+
+def test_without_a_retriever_what_the_model_writes_is_scored(
+    apis: Path, questions: Path, tmp_path: Path, model_server: ModelServer
+) -> None:
+    written = form("hub.load('invented')")
+    model_server.replies[:] = [streams(written)]
+    out = tmp_path / "responses.jsonl"
+    wanted = [*command("apibench", apis, questions, out), "--mode", "zero-shot", "--every", "2"]
+    assert cli.main([*wanted, "--model", model_server.model]) == 0
+    assert [response["text"].strip() for response in read(out)] == [written]
+    ((_, body),) = model_server.requests
+    assert "documentation" not in body["messages"][0]["content"]
+
+
+def test_the_embedded_model_knows_nothing_by_itself(
+    apis: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = [*command("apibench", apis, questions, tmp_path / "out"), "--mode", "zero-shot"]
+    assert cli.main(wanted) == 1
+    assert "The model embedded writes nothing by itself." in capsys.readouterr().err
 
 
 def test_anyones_responses_are_scored(

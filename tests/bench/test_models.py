@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,8 @@ import pytest
 from gorilla_jupyter.bench import models
 from gorilla_jupyter.bench.results import BenchmarkError
 from gorilla_jupyter.model.prompt import Prompt
-from tests.model.conftest import CHOIR, VOICE, ModelServer, form, serve, streams
+from tests.model.conftest import CHOIR, VOICE, ModelServer, form, streams
 from tests.model.test_decoding import DOCUMENTS, DiceBackend
-
-
-@pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    yield from serve("http")
 
 
 @pytest.fixture
