@@ -236,6 +236,7 @@ def _in_bfloat16() -> bool:
 
 def _arguments(folder: Path, settings: Settings) -> Any:
     """How transformers trains. Numbers of steps below 1 are shares of all steps."""
+    import torch
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(
@@ -247,6 +248,8 @@ def _arguments(folder: Path, settings: Settings) -> Any:
         lr_scheduler_type="cosine",
         warmup_steps=settings.warm_up,
         bf16=_in_bfloat16(),
+        # Said outright: several processes on a CPU would else not know of each other.
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         logging_steps=0.02,
         logging_first_step=True,
         eval_strategy="steps",
