@@ -134,9 +134,10 @@ class OpenAIBackend:
             exchange.add_done_callback(lambda _: pieces.put(""))
             try:
                 while not (exchange.done() and pieces.empty()):
+                    yield Progress(f"{self._model} writes", len(written), 0, elsewhere=True)
                     with suppress(Empty):
                         written += pieces.get(timeout=POLL_SECONDS)
-                    yield Progress(f"{self._model} writes", len(written), 0)
+                yield Progress(f"{self._model} writes", len(written), 0)
                 exchange.result()
             finally:
                 exchange.cancel()
