@@ -327,8 +327,8 @@ class Supervisor:
         self._log.warning("gorilla_jupyter: the engine's process died; another takes its place.")
         self.restarts += 1
         self._worker = self.catalogs = None
-        # What it did for one job is likelier why than what it waited for, so that job comes first,
-        # and only to it the death is counted: it may not take the others along.
+        # The job that it worked for is likelier why than those that it only waited over: that one
+        # is done first, and the death counts for that one alone.
         turns = sorted(self._turns.values(), key=lambda turn: turn.elsewhere)
         for turn in [turn for turn in turns if not turn.elsewhere] or turns:
             turn.deaths += 1
@@ -405,7 +405,8 @@ class _Worker:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        # What writes anything but JSON is no worker of ours: it is killed, as one that ends is.
+        with suppress(ValueError), self.process.stdout as lines:
             for line in lines:
                 if line.endswith(b"\n"):
                     self._in_loop(self._hear, self, json.loads(line))

@@ -50,11 +50,16 @@ QUIET_SECONDS = 2.0
 
 @dataclass(eq=False)
 class _Request:
-    """A request that has not ended, and what is still to be sent for it."""
+    """A request that has not ended.
+
+    :ivar messages: what is still to be sent for it.
+    :ivar ready: whether it waits for the engine, and no thread has it.
+    """
 
     id: str
     messages: Generator[dict[str, Any]]
     cancelled: bool = False
+    ready: bool = True
 
 
 class Worker:
@@ -105,28 +110,35 @@ class Worker:
                 request = self._ready.get()
             if request is None:
                 return
+            if not request.ready:
+                continue  # it was let go of
+            request.ready = False
             self._advance(request, elsewhere=False)
             encoding = self._gorilla.encode()
             quiet = QUIET_SECONDS
 
     def _advance(self, request: _Request, *, elsewhere: bool) -> None:
-        """Go on with a request until it ends, or until it is the other thread's turn.
+        """Go on with a request until it ends, or is to be gone on with by the other thread.
 
         :param elsewhere: whether this is the thread that waits for another machine.
         """
         try:
             for message in request.messages:
                 if request.cancelled:
-                    request.messages.close()
-                    self._end(request, end="cancelled")
+                    self._let_go(request)
                     return
                 self._send(request, **message)
                 if ("elsewhere" in message) is not elsewhere:
                     break
+                if not elsewhere:
+                    for other in [*self._unfinished.values()]:
+                        if other.cancelled and other.ready:
+                            self._let_go(other)
             else:
                 self._end(request, end="done", **self._news())
                 return
             if elsewhere:
+                request.ready = True
                 self._ready.put(request)
             else:
                 waiting = partial(self._advance, request, elsewhere=True)
@@ -192,6 +204,11 @@ class Worker:
         }
         self._catalogs_are_known = True
         return {"catalogs": catalogs}
+
+    def _let_go(self, request: _Request) -> None:
+        request.ready = False
+        request.messages.close()
+        self._end(request, end="cancelled")
 
     def _end(self, request: _Request, **content: Any) -> None:
         self._unfinished.pop(request.id, None)
