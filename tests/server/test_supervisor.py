@@ -361,28 +361,32 @@ async def test_a_worker_killed_while_model_servers_work_loses_nothing(
         assert supervisor.restarts == 1
 
 
-async def test_a_job_that_workers_die_over_takes_none_along_that_waits_elsewhere(
+async def test_jobs_that_workers_die_over_take_none_along_that_waits_elsewhere(
     indexed_home: Path,
     model_server: ModelServer,
     catalog: Callable[[int], None],
     busy_index: Callable[[], AbstractContextManager[None]],
 ) -> None:
     arrivals, gone = Arrivals(), threading.Event()
-    model_server.replies[:] = [arrivals.until_it_leaves(gone), arrivals.answered_after(gone)]
+    model_server.replies[:] = [
+        *[arrivals.until_it_leaves(gone)] * 2,
+        arrivals.answered_after(gone),
+    ]
     async with supervising() as supervisor:
         waiting = supervisor.submit(*ask(model_server.model))
-        await arrivals.wait_for(1)
-        with busy_index():
-            catalog(1)
-            deadly = supervisor.submit(*search())
-            for _ in range(2):
-                await anext(deadly.events())
-                assert supervisor.pid is not None
-                os.kill(supervisor.pid, signal.SIGKILL)
-            with pytest.raises(RestError, match="died 2 times over this request"):
-                await deadly.result()
+        for number in (1, 2):
+            await arrivals.wait_for(1)
+            with busy_index():
+                catalog(number)  # which the search must wait to index
+                deadly = supervisor.submit(*search())
+                for _ in range(2):
+                    await first_event(deadly)
+                    assert supervisor.pid is not None
+                    os.kill(supervisor.pid, signal.SIGKILL)
+                with pytest.raises(RestError, match="died 2 times over this request"):
+                    await deadly.result()
         assert await models_of(waiting) == {model_server.model}
-        assert supervisor.restarts == 2
+        assert supervisor.restarts == 4
 
 
 async def test_a_worker_that_waits_for_a_model_server_is_not_idle(
