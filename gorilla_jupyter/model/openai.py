@@ -10,6 +10,7 @@ import ssl
 import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -320,10 +321,16 @@ def _plain(text: str) -> str:
     return " ".join(shown.split())[:200]
 
 
-def _certificates() -> ssl.SSLContext | bool:
+@cache
+def _usual_certificates() -> ssl.SSLContext:
+    # Read once: it takes 30 ms, and as many threads as read them at the same time keep the memory.
+    return httpx.create_ssl_context()
+
+
+def _certificates() -> ssl.SSLContext:
     path = os.environ.get(CA_FILE)
     if not path:
-        return True
+        return _usual_certificates()
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:  # ssl.SSLError is one
