@@ -131,7 +131,7 @@ class Worker:
                 if ("elsewhere" in message) is not elsewhere:
                     break
                 if not elsewhere:
-                    for other in [*self._unfinished.values()]:
+                    for other in self._unfinished.copy().values():
                         if other.cancelled and other.ready:
                             self._let_go(other)
             else:
