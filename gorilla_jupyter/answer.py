@@ -301,11 +301,18 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long step has come."""
+    """How far a long step has come.
+
+    :ivar elsewhere: whether another machine works: until the next event, this process only waits.
+    """
 
     message: str
     done: int
     total: int
+    elsewhere: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"message": self.message, "done": self.done, "total": self.total}
 
 
 Event = Progress | SearchResult | Candidate | Answer
@@ -320,8 +327,7 @@ EVENT_NAMES: Mapping[type, str] = {
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    value = asdict(event) if isinstance(event, Progress) else event.to_json()
-    return {"event": EVENT_NAMES[type(event)], **value}
+    return {"event": EVENT_NAMES[type(event)], **event.to_json()}
 
 
 def check_text(text: object, name: str = "instruction") -> str:

@@ -10,6 +10,7 @@ import ssl
 import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -134,9 +135,10 @@ class OpenAIBackend:
             exchange.add_done_callback(lambda _: pieces.put(""))
             try:
                 while not (exchange.done() and pieces.empty()):
+                    yield Progress(f"{self._model} writes", len(written), 0, elsewhere=True)
                     with suppress(Empty):
                         written += pieces.get(timeout=POLL_SECONDS)
-                    yield Progress(f"{self._model} writes", len(written), 0)
+                yield Progress(f"{self._model} writes", len(written), 0)
                 exchange.result()
             finally:
                 exchange.cancel()
@@ -319,10 +321,16 @@ def _plain(text: str) -> str:
     return " ".join(shown.split())[:200]
 
 
-def _certificates() -> ssl.SSLContext | bool:
+@cache
+def _usual_certificates() -> ssl.SSLContext:
+    # Read once: it takes 30 ms, and as many threads as read them at the same time keep the memory.
+    return httpx.create_ssl_context()
+
+
+def _certificates() -> ssl.SSLContext:
     path = os.environ.get(CA_FILE)
     if not path:
-        return True
+        return _usual_certificates()
     try:
         return ssl.create_default_context(cafile=path)
     except OSError as error:  # ssl.SSLError is one

@@ -21,7 +21,6 @@ class FairQueue(Generic[T]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._waiting: dict[str, deque[T]] = {}  # the asker whose turn is next comes first
-        self._filled = asyncio.Event()
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -39,7 +38,6 @@ class FairQueue(Generic[T]):
                 raise asyncio.QueueFull
             displaced = self._waiting[greediest].pop()
         self._waiting.setdefault(asker, deque()).append(item)
-        self._filled.set()
         return displaced
 
     def remove(self, item: T) -> None:
@@ -51,12 +49,14 @@ class FairQueue(Generic[T]):
                     del self._waiting[asker]
                 return
 
-    async def get(self) -> T:
-        """Take out what is next, once there is something."""
-        while not self._waiting:
-            self._filled.clear()
-            await self._filled.wait()
-        asker = next(iter(self._waiting))
+    def get(self) -> T:
+        """Take out what is next.
+
+        :raises asyncio.QueueEmpty: if there is nothing.
+        """
+        asker = next(iter(self._waiting), None)
+        if asker is None:
+            raise asyncio.QueueEmpty
         items = self._waiting.pop(asker)
         item = items.popleft()
         if items:

@@ -19,6 +19,9 @@ from typing import Any
 from gorilla_jupyter.server.errors import CANCELLED, RestError
 from gorilla_jupyter.server.queue import FairQueue
 
+AT_ONCE = 8
+"""How many requests the worker may have: all but one of them wait for another machine."""
+
 ATTEMPTS = 2
 """How many workers a request may see die before it is given up."""
 
@@ -50,10 +53,6 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class WorkerDiedError(Exception):
-    """The worker ended without having been asked to."""
 
 
 @dataclass(eq=False)
@@ -133,11 +132,36 @@ class Job:
         }
 
 
-class Supervisor:
-    """Gives jobs to a worker, one at a time, in turns for those who ask.
+@dataclass(eq=False)
+class _Turn:
+    """What is known of a job while it has its turn.
 
-    A job, be it only a search, waits for the one that runs and for one of each other asker. The
-    worker is started by the first job, replaced when it dies, and ended when it has been idle.
+    :ivar elsewhere: whether the worker only waits for another machine over it.
+    :ivar deaths: how many workers have died over it.
+    :ivar timer: stops the job, and then the worker that does not let go of it.
+    """
+
+    job: Job
+    elsewhere: bool = False
+    deaths: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    def set_timer(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        self.clear_timer()
+        self.timer = asyncio.get_running_loop().call_later(seconds, call, *arguments)
+
+    def clear_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class Supervisor:
+    """Gives jobs to a worker, in turns for those who ask.
+
+    A job, be it only a search, waits for the one that the worker does and for one of each other
+    asker. While all that have had their turn wait for another machine, such as a model server, the
+    next one has its turn. The worker is started by the first job, replaced when it dies, and ended
+    when it has been idle.
 
     :param options: the worker's command line.
     :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.
@@ -162,8 +186,9 @@ class Supervisor:
         self._log = log
         self._jobs: dict[str, Job] = {}
         self._queue: FairQueue[Job] = FairQueue(queue_size)
-        self._running: Job | None = None
-        self._deadline: asyncio.Timeout | None = None
+        self._turns: dict[str, _Turn] = {}
+        self._again: dict[str, _Turn] = {}  # what workers died over, to be done first
+        self._changed = asyncio.Event()
         self._worker: _Worker | None = None
         self._loop: asyncio.Task[None] | None = None
 
@@ -175,7 +200,7 @@ class Supervisor:
     @property
     def busy(self) -> bool:
         """Whether a job has its turn."""
-        return self._running is not None
+        return bool(self._turns or self._again)
 
     def jobs(self) -> list[Job]:
         """The jobs that are not finished, and the last ones that are, oldest first."""
@@ -203,6 +228,7 @@ class Supervisor:
         if displaced is not None:
             self._stop(displaced, JobState.FAILED, full)
         self._jobs[job.id] = job
+        self._changed.set()
         if self._loop is None:
             self._loop = asyncio.create_task(self._work())
         return job
@@ -219,86 +245,118 @@ class Supervisor:
                 await self._loop
             self._loop = None
         await self._end_worker()
+        stopping = RestError(503, "The server is stopping.")
+        for turn in (*self._turns.values(), *self._again.values()):
+            self._end(turn, JobState.CANCELLED, stopping)
         for job in self.jobs():
-            job.finish(JobState.CANCELLED, RestError(503, "The server is stopping."))
+            job.finish(JobState.CANCELLED, stopping)
 
     def _stop(self, job: Job, state: JobState, error: RestError) -> None:
         if job.finished:
             return
         job.finish(state, error)
-        if job is not self._running:
+        if (turn := self._turns.get(job.id)) is not None and self._worker is not None:
+            self._worker.send({"cancel": job.id})
+            turn.set_timer(CANCEL_SECONDS, self._kill, self._worker)
+        elif (turn := self._again.get(job.id)) is not None:
+            self._end(turn, state)
+        else:
             self._queue.remove(job)
             self._forget()
-        elif self._worker is not None and self._deadline is not None:
-            self._worker.send({"cancel": job.id})
-            self._deadline.reschedule(asyncio.get_running_loop().time() + CANCEL_SECONDS)
 
     async def _work(self) -> None:
         while True:
+            self._changed.clear()
+            if (turn := self._next()) is not None:
+                self._give(turn)
+                continue
+            idle = self._worker is not None and not self.busy
             try:
-                async with asyncio.timeout(self._idle_seconds or None if self._worker else None):
-                    job = await self._queue.get()
+                async with asyncio.timeout(self._idle_seconds or None if idle else None):
+                    await self._changed.wait()
             except TimeoutError:
                 await self._end_worker()
-                continue
-            self._running = job
-            job.state = JobState.RUNNING
-            try:
-                await self._do(job)
-            except Exception as error:
-                self._log.exception("gorilla_jupyter: a job could not be given to the engine.")
-                await self._end_worker()
-                job.finish(JobState.FAILED, RestError(500, f"The engine failed: {error}."))
-            finally:
-                self._running = None
-                self._forget()
 
-    async def _do(self, job: Job) -> None:
-        late = RestError(504, f"The request took longer than {self._request_seconds:g} seconds.")
-        timer = None
-        if job.kind is not JobKind.INDEX:
-            timer = asyncio.get_running_loop().call_later(
-                self._request_seconds, self._stop, job, JobState.FAILED, late
-            )
-        try:
-            for _ in range(ATTEMPTS):
-                try:
-                    await self._exchange(job)
-                    return
-                except WorkerDiedError:
-                    await self._replace_worker("died during a request")
-                except TimeoutError:
-                    await self._replace_worker("did not let go of a request")
-                if job.finished:
-                    return
-        finally:
-            if timer is not None:
-                timer.cancel()
-        sentence = f"The engine's process died {ATTEMPTS} times over this request."
-        job.finish(JobState.FAILED, RestError(500, f"{sentence} The server's log may say why."))
+    def _next(self) -> _Turn | None:
+        """What the worker is to do next; None while there is nothing, or it has enough to do."""
+        if not all(turn.elsewhere for turn in self._turns.values()):
+            return None
+        if self._again:
+            return self._again.pop(next(iter(self._again)))
+        if not len(self._queue) or len(self._turns) == AT_ONCE:
+            return None
+        turn = _Turn(self._queue.get())
+        turn.job.state = JobState.RUNNING
+        if turn.job.kind is not JobKind.INDEX:
+            sentence = f"The request took longer than {self._request_seconds:g} seconds."
+            late = self._stop, turn.job, JobState.FAILED, RestError(504, sentence)
+            turn.set_timer(self._request_seconds, *late)
+        return turn
 
-    async def _exchange(self, job: Job) -> None:
-        if self._worker is not None and not self._worker.alive:
-            await self._replace_worker("died while it was idle")
-        if self._worker is None:
-            self._worker = _Worker(self._options)
-        self._worker.send({"id": job.id, "kind": job.kind, "arguments": dict(job.arguments)})
+    def _give(self, turn: _Turn) -> None:
+        job = turn.job
+        self._turns[job.id] = turn
         try:
-            async with asyncio.timeout(None) as self._deadline:
-                while "event" in (message := await self._worker.receive()):
-                    job.add(message["event"])
-        finally:
-            self._deadline = None
+            if self._worker is None:
+                self._worker = _Worker(self._options, self._hear)
+            self._worker.send({"id": job.id, "kind": job.kind, "arguments": dict(job.arguments)})
+        except Exception as error:
+            self._log.exception("gorilla_jupyter: a job could not be given to the engine.")
+            self._end(turn, JobState.FAILED, RestError(500, f"The engine failed: {error}."))
+
+    def _hear(self, worker: _Worker, message: Mapping[str, Any] | None) -> None:
+        if worker is not self._worker:
+            return
+        if message is None:
+            self._bury()
+            return
+        turn = self._turns[message["id"]]
         self.catalogs = message.get("catalogs", self.catalogs)
-        if message["end"] == "done":
-            job.finish(JobState.DONE)
-        elif message["end"] == "failed":
-            job.finish(JobState.FAILED, RestError(message["status"], message["message"]))
+        if "event" in message:
+            turn.elsewhere = "elsewhere" in message
+            turn.job.add(message["event"])
+            self._changed.set()
+            return
+        state = JobState(message["end"])
+        failed = state is JobState.FAILED
+        error = RestError(message["status"], message["message"]) if failed else None
+        self._end(turn, state, error)
 
-    async def _replace_worker(self, reason: str) -> None:
-        self._log.warning("gorilla_jupyter: the engine's process %s; it is replaced.", reason)
+    def _bury(self) -> None:
+        """Forget a worker that has died, and have another do what it was doing."""
+        self._log.warning("gorilla_jupyter: the engine's process died; another takes its place.")
         self.restarts += 1
-        await self._end_worker()
+        self._worker = self.catalogs = None
+        # The job that it worked for is likelier why than those that it only waited over: that one
+        # is done first, and the death counts for that one alone.
+        turns = sorted(self._turns.values(), key=lambda turn: turn.elsewhere)
+        for turn in [turn for turn in turns if not turn.elsewhere] or turns:
+            turn.deaths += 1
+        sentence = f"The engine's process died {ATTEMPTS} times over this request."
+        died = RestError(500, f"{sentence} The server's log may say why.")
+        again = {}
+        for turn in turns:
+            if turn.job.finished or turn.deaths == ATTEMPTS:
+                self._end(turn, JobState.FAILED, died)
+            else:
+                turn.elsewhere = False
+                again[turn.job.id] = turn
+        self._again = {**again, **self._again}
+        self._turns.clear()
+        self._changed.set()
+
+    def _end(self, turn: _Turn, state: JobState, error: RestError | None = None) -> None:
+        """End a turn, and its job if that is not finished."""
+        turn.clear_timer()
+        self._turns.pop(turn.job.id, None)
+        self._again.pop(turn.job.id, None)
+        turn.job.finish(state, error)
+        self._forget()
+        self._changed.set()
+
+    def _kill(self, worker: _Worker) -> None:
+        self._log.warning("gorilla_jupyter: the engine's process did not let go of a request.")
+        worker.process.kill()
 
     async def _end_worker(self) -> None:
         if self._worker is not None:
@@ -316,7 +374,11 @@ class Supervisor:
 class _Worker:
     # Threads and not asyncio's subprocesses: Jupyter's event loop on Windows has none, and lines
     # may have any length. They are daemons, so that none can keep the server from ending.
-    def __init__(self, options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        options: Sequence[str],
+        hear: Callable[[_Worker, Mapping[str, Any] | None], None],
+    ) -> None:
         self.process = subprocess.Popen(
             # -P: a whoosh.py in the folder that the server was started in is none of ours.
             [sys.executable, "-P", "-m", "gorilla_jupyter.server.worker", *options],
@@ -325,7 +387,7 @@ class _Worker:
         )
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self._hear = hear  # a message; None when it has ended
         self._outgoing: SimpleQueue[bytes] = SimpleQueue()
         for target in (self._read, self._write):
             threading.Thread(target=target, name="gorilla-worker", daemon=True).start()
@@ -337,27 +399,21 @@ class _Worker:
     def send(self, message: Mapping[str, Any]) -> None:
         self._outgoing.put(json.dumps(message).encode() + b"\n")
 
-    async def receive(self) -> dict[str, Any]:
-        line = await self._incoming.get()
-        if not line:
-            raise WorkerDiedError
-        message: dict[str, Any] = json.loads(line)
-        return message
-
     async def kill(self) -> None:
         self.process.kill()
         await self._ended.wait()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        # What writes anything but JSON is no worker of ours: it is killed, as one that ends is.
+        with suppress(ValueError), self.process.stdout as lines:
             for line in lines:
                 if line.endswith(b"\n"):
-                    self._in_loop(self._incoming.put_nowait, line)
+                    self._in_loop(self._hear, self, json.loads(line))
         self.process.kill()
         self.process.wait()
         self._outgoing.put(b"")
-        self._in_loop(self._incoming.put_nowait, b"")
+        self._in_loop(self._hear, self, None)
         self._in_loop(self._ended.set)
 
     def _write(self) -> None:

@@ -1,14 +1,15 @@
 """The engine's process: ``python -m gorilla_jupyter.server.worker``.
 
-It reads requests from standard input and writes events to standard output, one JSON object a line,
-and does one request after the other::
+It reads requests from standard input and writes events to standard output, one JSON object a line::
 
     {"id": ..., "kind": "ask", "arguments": {...}}      what is to be done
     {"cancel": ...}                                     stop that one
 
     {"id": ..., "event": {...}}                         any number of these
+    {"id": ..., "event": {...}, "elsewhere": true}      or these: another machine works for it
     {"id": ..., "end": "done", "catalogs": {...}}       or "cancelled", or "failed" and why
 
+It works for one request at a time, and for the next ones while another machine works for that one.
 It may be killed at any moment, and ends by itself when its standard input does.
 """
 
@@ -22,8 +23,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TextIO
@@ -47,8 +48,25 @@ QUIET_SECONDS = 2.0
 """How long nobody must have asked before documents are encoded: who types needs the processor."""
 
 
+@dataclass(eq=False)
+class _Request:
+    """A request that has not ended.
+
+    :ivar messages: what is still to be sent for it.
+    :ivar ready: whether it waits for the engine, and no thread has it.
+    """
+
+    id: str
+    messages: Generator[dict[str, Any]]
+    cancelled: bool = False
+    ready: bool = True
+
+
 class Worker:
     """One engine and the requests for it.
+
+    The thread that runs it does whatever the engine does. While another machine works for a
+    request, a thread of its own waits for that, and does nothing else.
 
     :param output: where the events go.
     """
@@ -56,8 +74,9 @@ class Worker:
     def __init__(self, gorilla: Gorilla, output: TextIO) -> None:
         self._gorilla = gorilla
         self._output = output
-        self._requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-        self._cancelled: str | None = None
+        self._sending = threading.Lock()
+        self._ready: SimpleQueue[_Request | None] = SimpleQueue()
+        self._unfinished: dict[str, _Request] = {}
         self._catalogs_are_known = False
 
     def read(self, lines: Iterable[bytes]) -> None:
@@ -65,46 +84,73 @@ class Worker:
         for line in lines:
             message = json.loads(line)
             if "cancel" in message:
-                self._cancelled = message["cancel"]
+                if (cancelled := self._unfinished.get(message["cancel"])) is not None:
+                    cancelled.cancelled = True
             else:
-                self._requests.put(message)
-        self._requests.put(None)
+                messages = self._messages(message["kind"], message["arguments"])
+                request = _Request(message["id"], messages)
+                self._unfinished[request.id] = request
+                self._ready.put(request)
+        self._ready.put(None)
 
     def run(self) -> None:
-        """Answer the requests in the order in which they come, and encode documents meanwhile."""
+        """Answer the requests in the order in which they come, and encode documents when there are
+        none; return when no more can come, whatever other machines still do."""
         encoding: Iterator[Progress] = iter(())
         quiet = QUIET_SECONDS
         while True:
             try:
-                request = self._requests.get(timeout=quiet)
+                request = self._ready.get(timeout=quiet)
             except Empty:
+                if self._unfinished:
+                    continue
                 quiet = 0.0
                 if next(encoding, None) is not None:
                     continue
-                request = self._requests.get()
+                request = self._ready.get()
             if request is None:
                 return
-            self._answer(request)
+            if not request.ready:
+                continue  # it was let go of
+            request.ready = False
+            self._advance(request, elsewhere=False)
             encoding = self._gorilla.encode()
             quiet = QUIET_SECONDS
 
-    def _answer(self, request: dict[str, Any]) -> None:
-        job = request["id"]
+    def _advance(self, request: _Request, *, elsewhere: bool) -> None:
+        """Go on with a request until it ends, or is to be gone on with by the other thread.
+
+        :param elsewhere: whether this is the thread that waits for another machine.
+        """
         try:
-            with closing(self._events(request["kind"], request["arguments"])) as events:
-                for event in events:
-                    if self._cancelled == job:
-                        self._send(job, end="cancelled")
-                        return
-                    self._send(job, event=event)
-            self._send(job, end="done", **self._news())
+            for message in request.messages:
+                if request.cancelled:
+                    self._let_go(request)
+                    return
+                self._send(request, **message)
+                if ("elsewhere" in message) is not elsewhere:
+                    break
+                if not elsewhere:
+                    for other in self._unfinished.copy().values():
+                        if other.cancelled and other.ready:
+                            self._let_go(other)
+            else:
+                self._end(request, end="done", **self._news())
+                return
+            if elsewhere:
+                request.ready = True
+                self._ready.put(request)
+            else:
+                waiting = partial(self._advance, request, elsewhere=True)
+                threading.Thread(target=waiting, daemon=True).start()
         except Exception as error:
+            request.messages.close()
             failure = rest_error(error)
             if failure.status >= 500:
                 traceback.print_exc()
-            self._send(job, end="failed", status=failure.status, message=failure.message)
+            self._end(request, end="failed", status=failure.status, message=failure.message)
 
-    def _events(self, kind: str, arguments: dict[str, Any]) -> Generator[dict[str, Any]]:
+    def _messages(self, kind: str, arguments: dict[str, Any]) -> Generator[dict[str, Any]]:
         if kind == "ask":
             request = Request.from_json(arguments)
             events: Iterable[Event] = self._gorilla.stream(request)
@@ -118,19 +164,22 @@ class Worker:
             case "search":
                 text, limit = arguments.pop("text"), arguments.pop("limit")
                 found = self._gorilla.search(text, limit=limit, **arguments)
-                yield event_to_json(found if arguments.get("environment") else _judged_here(found))
+                judged = found if arguments.get("environment") else _judged_here(found)
+                yield {"event": event_to_json(judged)}
             case "record":
                 record = self._gorilla.record(arguments["id"])
                 if record is None:
                     raise RestError(404, f"There is no record '{arguments['id']:.80}'.")
                 yield {
-                    "event": "record",
-                    "id": record.id,
-                    "source": record.source,
-                    "package": record.package,
-                    "install": record.pip_install,
-                    "code": self._gorilla.cell(record),
-                    **record.to_json(),
+                    "event": {
+                        "event": "record",
+                        "id": record.id,
+                        "source": record.source,
+                        "package": record.package,
+                        "install": record.pip_install,
+                        "code": self._gorilla.cell(record),
+                        **record.to_json(),
+                    }
                 }
             case "index":
                 pass
@@ -139,9 +188,12 @@ class Worker:
 
     def _noting(self, events: Iterable[Event]) -> Generator[dict[str, Any]]:
         for event in events:
+            message: dict[str, Any] = {"event": event_to_json(event)}
             if isinstance(event, Progress):
                 self._catalogs_are_known = False
-            yield event_to_json(event)
+                if event.elsewhere:
+                    message["elsewhere"] = True
+            yield message
 
     def _news(self) -> dict[str, Any]:
         if self._catalogs_are_known:
@@ -153,9 +205,20 @@ class Worker:
         self._catalogs_are_known = True
         return {"catalogs": catalogs}
 
-    def _send(self, job: str, **content: Any) -> None:
-        self._output.write(json.dumps({"id": job, **content}, allow_nan=False) + "\n")
-        self._output.flush()
+    def _let_go(self, request: _Request) -> None:
+        request.ready = False
+        request.messages.close()
+        self._end(request, end="cancelled")
+
+    def _end(self, request: _Request, **content: Any) -> None:
+        self._unfinished.pop(request.id, None)
+        self._send(request, **content)
+
+    def _send(self, request: _Request, **content: Any) -> None:
+        line = json.dumps({"id": request.id, **content}, allow_nan=False) + "\n"
+        with self._sending:
+            self._output.write(line)
+            self._output.flush()
 
 
 def _judged_here(event: Event) -> Event:

@@ -168,6 +168,17 @@ def test_its_progress_is_told(gorilla: Gorilla, model_server: ModelServer) -> No
     assert told[-1].done > told[0].done
 
 
+def test_it_is_told_while_another_machine_works_and_no_longer(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    model_server.replies[:] = [streams(form(ON_CUDA))]
+    events = list(gorilla.stream(Request(SENTENCE, model=model_server.model)))
+    told = [found for found in events if isinstance(found, Progress)]
+    first, *others, last = [found for found in told if "tiny" in found.message]
+    assert all(found.elsewhere for found in (first, *others))
+    assert not last.elsewhere
+
+
 # What is sent
 
 
@@ -395,8 +406,8 @@ def test_an_answer_that_nobody_waits_for_is_let_go_at_once(
     released = threading.Event()
     model_server.replies[:] = [waits(released)]
     stream = gorilla.stream(Request(SENTENCE, model=model_server.model))
-    for found in stream:
-        if isinstance(found, Progress) and "tiny" in found.message:
+    for _ in stream:
+        if model_server.requests:
             break
     begin = time.perf_counter()
     stream.close()  # type: ignore[attr-defined]

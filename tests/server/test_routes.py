@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from jupyter_server.auth import Authorizer
 from gorilla_jupyter.answer import MAX_CHARACTERS, Answer
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
+from tests.model.conftest import Handler, ModelServer, answers, form
 from tests.server.conftest import OPENAPI, Client, Reply
 
 SENTENCE = {"instruction": "load a TTS model", "candidates": 2}
@@ -202,6 +204,32 @@ class TestAsk:
                 client, "/gorilla/jobs", lambda found: found["jobs"][0]["state"] == "cancelled"
             )
         assert (await client("POST", "/gorilla/ask", body=SENTENCE)).named("answer")
+
+
+class TestAskAModelServer:
+    @pytest.fixture
+    def gorilla_config(self, model_server: ModelServer) -> dict[str, Any]:
+        return {"model": model_server.model}
+
+    async def test_the_questions_of_several_notebooks_are_there_at_the_same_time(
+        self, client: Client, model_server: ModelServer, indexed_home: Path
+    ) -> None:
+        together = threading.Barrier(3)
+
+        def reply(handler: Handler) -> None:
+            together.wait(20)
+            answers(form("none"))(handler)
+
+        model_server.replies[:] = [reply]
+        replies = await asyncio.gather(
+            *(
+                client("POST", "/gorilla/ask", body=SENTENCE, params={"client": notebook})
+                for notebook in ("first", "second", "third")
+            )
+        )
+        for found in replies:
+            (answer,) = found.named("answer")
+            assert answer["model"] == model_server.model
 
 
 class TestSearch:

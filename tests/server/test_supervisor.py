@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from gorilla_jupyter.server import supervisor
 from gorilla_jupyter.server.errors import CANCELLED, RestError
 from gorilla_jupyter.server.supervisor import Job, JobKind, JobState, Supervisor
+from tests.model.conftest import Handler, ModelServer, Reply, answers, form
 
 OPTIONS = ("--model", "embedded")
 
@@ -45,6 +47,13 @@ async def first_event(job: Job) -> Any:
     return await anext(job.events())
 
 
+async def next_wait(job: Job) -> None:
+    """Wait until the worker says once more that a model server works for the job."""
+    async for event in job.events():
+        if "writes" in event.get("message", ""):
+            return
+
+
 async def end_of(process: psutil.Process) -> None:
     await asyncio.to_thread(process.wait, 20)
 
@@ -53,8 +62,46 @@ def search(text: str = "speech") -> tuple[JobKind, dict[str, Any]]:
     return JobKind.SEARCH, {"text": text, "limit": 1}
 
 
-def ask() -> tuple[JobKind, dict[str, Any]]:
-    return JobKind.ASK, {"instruction": "load a TTS model", "candidates": 2}
+def ask(model: str = "embedded") -> tuple[JobKind, dict[str, Any]]:
+    return JobKind.ASK, {"instruction": "load a TTS model", "candidates": 2, "model": model}
+
+
+class Arrivals:
+    """Questions that have come to a model server and are not answered yet."""
+
+    def __init__(self) -> None:
+        self._come = threading.Semaphore(0)
+
+    async def wait_for(self, count: int) -> None:
+        """Wait for so many more."""
+        for _ in range(count):
+            assert await asyncio.to_thread(self._come.acquire, timeout=20)
+
+    def answered_after(self, event: threading.Event) -> Reply:
+        """A reply that says that nothing fits, once the event has happened."""
+
+        def reply(handler: Handler) -> None:
+            self._come.release()
+            if event.wait(20):
+                answers(form("none"))(handler)
+
+        return reply
+
+    def until_it_leaves(self, event: threading.Event) -> Reply:
+        """No reply; the event happens when whoever asks has gone."""
+
+        def reply(handler: Handler) -> None:
+            self._come.release()
+            with suppress(OSError):
+                handler.connection.recv(1)
+            event.set()
+
+        return reply
+
+
+async def models_of(*jobs: Job) -> set[str]:
+    """Who answered."""
+    return {answer["model"] for answer in await asyncio.gather(*(job.result() for job in jobs))}
 
 
 async def test_nothing_is_started_before_the_first_job() -> None:
@@ -244,6 +291,116 @@ async def test_cancelling(
         assert supervisor.pid == pid
         supervisor.cancel(other)
         assert other.state is JobState.DONE
+
+
+async def test_questions_are_answered_here_while_a_model_server_works(
+    indexed_home: Path, model_server: ModelServer
+) -> None:
+    arrivals, released = Arrivals(), threading.Event()
+    model_server.replies[:] = [arrivals.answered_after(released)]
+    async with supervising() as supervisor:
+        elsewhere = supervisor.submit(*ask(model_server.model))
+        await arrivals.wait_for(1)
+        here = supervisor.submit(*ask()), supervisor.submit(*ask())
+        assert await models_of(*here) == {"embedded"}
+        assert elsewhere.state is JobState.RUNNING
+        released.set()
+        assert await models_of(elsewhere) == {model_server.model}
+
+
+async def test_only_so_many_questions_are_at_model_servers(
+    indexed_home: Path, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "AT_ONCE", 2)
+    arrivals, released = Arrivals(), threading.Event()
+    model_server.replies[:] = [arrivals.answered_after(released)]
+    async with supervising() as supervising_:
+        jobs = [supervising_.submit(*ask(model_server.model)) for _ in range(3)]
+        await arrivals.wait_for(2)
+        # Told twice that it waits, the supervisor had the time to give the next one its turn.
+        for _ in range(2):
+            await next_wait(jobs[0])
+            await next_wait(jobs[1])
+        assert jobs[2].state is JobState.QUEUED
+        released.set()
+        assert await models_of(*jobs) == {model_server.model}
+
+
+async def test_cancelling_one_that_a_model_server_works_for_leaves_the_others(
+    indexed_home: Path, model_server: ModelServer
+) -> None:
+    arrivals, gone = Arrivals(), threading.Event()
+    model_server.replies[:] = [arrivals.until_it_leaves(gone), arrivals.answered_after(gone)]
+    async with supervising() as supervisor:
+        cancelled = supervisor.submit(*ask(model_server.model))
+        await arrivals.wait_for(1)
+        others = [supervisor.submit(*ask(model_server.model)) for _ in range(2)]
+        await arrivals.wait_for(2)
+        supervisor.cancel(cancelled)
+        # They are answered when the worker has let go of the other: it is not the supervisor alone
+        # that has forgotten it.
+        assert await models_of(*others) == {model_server.model}
+        assert supervisor.restarts == 0
+
+
+async def test_a_worker_killed_while_model_servers_work_loses_nothing(
+    indexed_home: Path, model_server: ModelServer
+) -> None:
+    arrivals, gone = Arrivals(), threading.Event()
+    model_server.replies[:] = [
+        *[arrivals.until_it_leaves(gone)] * 3,
+        arrivals.answered_after(gone),
+    ]
+    async with supervising() as supervisor:
+        jobs = [supervisor.submit(*ask(model_server.model)) for _ in range(3)]
+        await arrivals.wait_for(3)
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, signal.SIGKILL)
+        assert await models_of(*jobs) == {model_server.model}
+        assert len(model_server.requests) == 6
+        assert supervisor.restarts == 1
+
+
+async def test_jobs_that_workers_die_over_take_none_along_that_waits_elsewhere(
+    indexed_home: Path,
+    model_server: ModelServer,
+    catalog: Callable[[int], None],
+    busy_index: Callable[[], AbstractContextManager[None]],
+) -> None:
+    arrivals, gone = Arrivals(), threading.Event()
+    model_server.replies[:] = [
+        *[arrivals.until_it_leaves(gone)] * 2,
+        arrivals.answered_after(gone),
+    ]
+    async with supervising() as supervisor:
+        waiting = supervisor.submit(*ask(model_server.model))
+        for number in (1, 2):
+            await arrivals.wait_for(1)
+            with busy_index():
+                catalog(number)  # which the search must wait to index
+                deadly = supervisor.submit(*search())
+                for _ in range(2):
+                    await first_event(deadly)
+                    assert supervisor.pid is not None
+                    os.kill(supervisor.pid, signal.SIGKILL)
+                with pytest.raises(RestError, match="died 2 times over this request"):
+                    await deadly.result()
+        assert await models_of(waiting) == {model_server.model}
+        assert supervisor.restarts == 4
+
+
+async def test_a_worker_that_waits_for_a_model_server_is_not_idle(
+    indexed_home: Path, model_server: ModelServer
+) -> None:
+    arrivals, released = Arrivals(), threading.Event()
+    model_server.replies[:] = [arrivals.answered_after(released)]
+    async with supervising(idle_seconds=0.01) as supervisor:
+        job = supervisor.submit(*ask(model_server.model))
+        await arrivals.wait_for(1)
+        for _ in range(3):
+            await next_wait(job)
+        released.set()
+        assert await models_of(job) == {model_server.model}
 
 
 async def test_finished_asks_are_remembered_up_to_a_bound_and_searches_are_not(

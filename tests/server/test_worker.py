@@ -4,17 +4,21 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model.decoding import CHUNK_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.worker import Worker
+from tests.model.conftest import ModelServer, answers, form
 from tests.model.test_decoding import DiceBackend
+from tests.model.test_openai import waits
 
 
 class Output(io.StringIO):
@@ -191,6 +195,44 @@ def test_cancelling_stops_a_model_within_one_step(indexed_home: Path, verb: str)
     (before,) = read
     assert len(backend.decoder.last_seen) <= before + CHUNK_TOKENS
     assert backend.decoder.seen == []
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+def test_cancelling_what_was_sent_to_a_model_server_waits_for_no_other_request(
+    indexed_home: Path, model_server: ModelServer, has_written: bool
+) -> None:
+    class Busy:
+        """A model that does not end before the other request has."""
+
+        name = "busy"
+
+        def propose(self, *_: object) -> Iterator[Progress]:
+            assert not has_written or written.wait(20)
+            worker.read([b'{"cancel": "other"}'])
+            while not let_go.wait(0.01):
+                yield Progress("busy", 0, 0)
+
+    def note(message: Any) -> None:
+        if message == {"id": "other", "end": "cancelled"}:
+            let_go.set()
+        elif "tiny writes" in str(message) and "elsewhere" not in message:
+            written.set()
+
+    let_go, written = threading.Event(), threading.Event()
+    model_server.replies[:] = [answers(form("none")) if has_written else waits(let_go)]
+    gorilla = Gorilla()
+    gorilla.use(Busy())
+    output = Output(note)
+    worker = Worker(gorilla, output)
+    asked = {"instruction": "load a TTS model"}
+    requests = (
+        {**request("ask", **asked, model=model_server.model), "id": "other"},
+        request("ask", **asked, model="busy"),
+    )
+    worker.read(json.dumps(one).encode() for one in requests)
+    worker.run()
+    ends = [(message["id"], message["end"]) for message in output.messages if "end" in message]
+    assert ends == [("other", "cancelled"), ("ask", "done")]
 
 
 def test_what_a_library_prints_is_no_event() -> None:
