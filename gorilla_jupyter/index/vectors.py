@@ -10,12 +10,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gorilla_jupyter.record import ApiRecord
+if TYPE_CHECKING:
+    from gorilla_jupyter.record import ApiRecord
 
 Vectors = NDArray[np.float32]
 
