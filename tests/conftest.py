@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gorilla_jupyter.model import ALLOWED_MODELS, CA_FILE
+from tests.model.conftest import ModelServer, serve
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -25,6 +26,12 @@ def gorilla_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return home
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    """A model server that gives prepared replies."""
+    yield from serve("http")
 
 
 @pytest.fixture(scope="session")

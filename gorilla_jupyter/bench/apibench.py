@@ -67,13 +67,13 @@ def read_apis(path: Path) -> list[dict[str, Any]]:
     return [value for _, value in _read_lines(path, domain=str, framework=str, api_call=str)]
 
 
-def read_questions(path: Path) -> dict[int, dict[str, Any]]:
-    """Questions by their number.
+def read_questions(path: Path, *, every: int = 1) -> dict[int, dict[str, Any]]:
+    """Questions by their number: all, or every so many of them.
 
     :raises BenchmarkError: if the file cannot be read, or a question lacks something.
     """
     lines = _read_lines(path, question_id=int, instruction=str, domain=str, api_call=str)
-    return _by_number(path, lines)
+    return dict(list(_by_number(path, lines).items())[::every])
 
 
 def read_responses(path: Path, questions: Mapping[int, object]) -> dict[int, str]:
@@ -205,9 +205,9 @@ def measure(
     :raises ModelError: if there is no such model.
     """
     documentation = Documentation(read_apis(apis))
-    asked = dict(list(read_questions(questions).items())[::every])
+    asked = read_questions(questions, every=every)
     if mode is Mode.ZERO_SHOT:
-        writer, notices = load_writer(model), list[str]()
+        writer, notices = load_writer(model, constrained=False), list[str]()
         responses = {
             number: _remembered(writer, question["instruction"])
             for number, question in asked.items()

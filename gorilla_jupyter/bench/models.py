@@ -15,8 +15,8 @@ import psutil
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.bench import apibench
 from gorilla_jupyter.bench.functionality import Documentation
-from gorilla_jupyter.bench.results import BenchmarkError, write_results
-from gorilla_jupyter.model.backend import load_backend
+from gorilla_jupyter.bench.modes import load_writer
+from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.model.constrain import Guide
 from gorilla_jupyter.model.decoding import LocalBackend
 from gorilla_jupyter.model.prompt import Prompt
@@ -117,12 +117,9 @@ def run(
     :raises CatalogError: if there is no API record in ``apis``.
     :raises ModelError: if there is no such model.
     """
-    backend = load_backend(model, constrained=constrained)
-    if not isinstance(backend, Writer):
-        raise BenchmarkError(f"The model {model} writes nothing: see 'bench apibench'.")
-    watched = WatchedWriter(backend)
+    watched = WatchedWriter(load_writer(model, constrained=constrained))
     documentation = Documentation(apibench.read_apis(apis))
-    asked = dict(list(apibench.read_questions(questions).items())[::every])
+    asked = apibench.read_questions(questions, every=every)
     with apibench.engine_of(apis, model=model) as (gorilla, _):
         gorilla.use(watched)
         texts = {

@@ -56,13 +56,16 @@ class OracleIndex(DocumentIndex):
         return SearchResult((Document(right, 1.0, 1.0, fit=1.0),) if right else ())
 
 
-def load_writer(model: str) -> Writer:
-    """A model that may write what it likes.
+def load_writer(model: str, *, constrained: bool) -> Writer:
+    """A model that writes.
 
+    :param constrained: hold what it writes to the documents.
     :raises BenchmarkError: if it writes nothing.
     :raises ModelError: if there is no such model.
     """
-    writer = load_backend(model, constrained=False)
+    writer = load_backend(model, constrained=constrained)
     if not isinstance(writer, Writer):
-        raise BenchmarkError(f"The model {model} writes nothing by itself.")
+        raise BenchmarkError(
+            f"The model {model} writes nothing by itself. 'bench apibench' asks it with documents."
+        )
     return writer

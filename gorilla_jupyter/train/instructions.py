@@ -108,9 +108,9 @@ def read_off_topic(path: Path = DATA / "off-topic.txt") -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def read_asides(path: Path = DATA / "asides.txt") -> list[str]:
+def read_asides() -> list[str]:
     """Phrases, and sentences, that say how something is to be run and not what it is to do."""
-    return path.read_text(encoding="utf-8").splitlines()
+    return (DATA / "asides.txt").read_text(encoding="utf-8").splitlines()
 
 
 def with_aside(sentence: str, aside: str, random_: random.Random) -> str:

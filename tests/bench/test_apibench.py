@@ -175,14 +175,6 @@ def test_without_a_retriever_what_the_model_writes_is_scored(
     assert "documentation" not in body["messages"][0]["content"]
 
 
-def test_the_embedded_model_knows_nothing_by_itself(
-    apis: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wanted = [*command("apibench", apis, questions, tmp_path / "out"), "--mode", "zero-shot"]
-    assert cli.main(wanted) == 1
-    assert "The model embedded writes nothing by itself." in capsys.readouterr().err
-
-
 def test_anyones_responses_are_scored(
     apis: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,12 +214,25 @@ def test_a_file_that_cannot_be_scored_is_a_sentence(
     assert reason in capsys.readouterr().err
 
 
-def test_a_model_that_there_is_not_is_a_sentence(
-    apis: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--model", "oracle", "There is no model 'oracle'"),
+        ("--mode", "zero-shot", "The model embedded writes nothing by itself."),
+    ],
+)
+def test_a_model_that_cannot_answer_is_a_sentence(
+    option: str,
+    value: str,
+    reason: str,
+    apis: Path,
+    questions: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    wanted = [*command("apibench", apis, questions, tmp_path / "out.jsonl"), "--model", "oracle"]
+    wanted = [*command("apibench", apis, questions, tmp_path / "out.jsonl"), option, value]
     assert cli.main(wanted) == 1
-    assert "There is no model 'oracle'" in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
 
 

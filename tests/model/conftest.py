@@ -85,11 +85,6 @@ class ModelServer:
 
 
 @pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    yield from serve("http")
-
-
-@pytest.fixture
 def tls_model_server() -> Iterator[ModelServer]:
     """The same with a certificate that nobody but its own file vouches for."""
     yield from serve("https")

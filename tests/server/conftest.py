@@ -23,7 +23,6 @@ from gorilla_jupyter.index.lexical import LexicalIndex
 from gorilla_jupyter.index.search import index_folder
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
-from tests.model.conftest import ModelServer, serve
 
 OPENAPI = Path(gorilla_jupyter.server.__file__).with_name("openapi.yaml")
 
@@ -96,12 +95,6 @@ def check_reply(openapi: Any) -> Callable[[str, str, Reply], None]:
             Draft202012Validator(schema, registry=registry).validate(value)
 
     return check
-
-
-@pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    """A model server that gives prepared replies."""
-    yield from serve("http")
 
 
 @pytest.fixture

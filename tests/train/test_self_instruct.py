@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,12 @@ from gorilla_jupyter.catalog.store import data_folder, write_records
 from gorilla_jupyter.train.checking import Instruction
 from gorilla_jupyter.train.instructions import read_instructions
 from gorilla_jupyter.train.self_instruct import ATTEMPTS
-from tests.model.conftest import CHOIR, PICTURE, VOICE, ModelServer, Reply, answers, sends, serve
+from tests.model.conftest import CHOIR, PICTURE, VOICE, ModelServer, Reply, answers, sends
 
 RECORDS = (VOICE, CHOIR, PICTURE)
 CARD = "Read my birthday card to grandma in German"
 HYMN = "Four of us sing on Sunday and nobody knows the tune"
 ANIMALS = "The game camera took ten thousand pictures: which have deer in them?"
-
-
-@pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    yield from serve("http")
 
 
 @pytest.fixture
