@@ -21,8 +21,8 @@ OPTIONAL_ARGUMENTS = 12
 NOTHING = "none"
 """What a model writes for its call where no document fits."""
 
-_EXPLANATION = r", <<<explanation>>>: [^.<>\x00-\x1f\x7f-\x9f]{1,160}\."
-"""One sentence: small models go on and on."""
+EXPLANATION = r"[^.<>\x22\\\x00-\x1f\x7f-\x9f]{1,160}\."
+"""A regular expression of one sentence: small models go on and on."""
 
 _INTEGER = "-?(0|[1-9][0-9]{0,11})"
 _NUMBER = rf"{_INTEGER}(\.[0-9]{{1,12}})?"
@@ -80,7 +80,8 @@ def answer_pattern(records: Iterable[ApiRecord], sentence: str) -> str:
         _answer(_plain(record.domain), call_pattern(record, sentence), _plain(record.framework))
         for record in records
     ]
-    return f"({'|'.join([*answers, _answer(NOTHING, NOTHING, NOTHING)])}){_EXPLANATION}"
+    any_of_them = "|".join([*answers, _answer(NOTHING, NOTHING, NOTHING)])
+    return f"({any_of_them}), <<<explanation>>>: {EXPLANATION}"
 
 
 def _answer(domain: str, call: str, provider: str) -> str:

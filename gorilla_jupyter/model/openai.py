@@ -21,7 +21,7 @@ from anyio.from_thread import start_blocking_portal
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.model import CA_FILE
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
-from gorilla_jupyter.model.constrain import NOTHING, call_pattern
+from gorilla_jupyter.model.constrain import EXPLANATION, NOTHING, call_pattern
 from gorilla_jupyter.model.prompt import Message, Prompt, PromptError, fit
 from gorilla_jupyter.model.writing import Steps, propose
 
@@ -226,7 +226,7 @@ def _schema(prompt: Prompt) -> dict[str, Any]:
                 "type": "string",
                 "enum": _distinct(record.framework for record in records),
             },
-            "explanation": {"type": "string"},
+            "explanation": {"type": "string", "pattern": f"^{EXPLANATION}$"},
         },
         "required": ["domain", "api_call", "api_provider", "explanation"],
         "additionalProperties": False,

@@ -152,13 +152,16 @@ def read(text: str) -> Written:
 
 def _json_fields(text: str) -> Mapping[str, str]:
     found = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        value = json.loads(found.group()) if found else None
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return {name: content or NOTHING for name, content in value.items() if _is_text(content)}
+    _, brace, cut = text.partition("{")
+    # What was cut off in its last field, the explanation, is an answer all the same.
+    for shown in (found.group() if found else "", f'{brace}{cut}"}}'):
+        try:
+            value = json.loads(shown)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return {name: text or NOTHING for name, text in value.items() if _is_text(text)}
+    return {}
 
 
 def _is_text(content: object) -> bool:

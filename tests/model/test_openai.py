@@ -52,6 +52,7 @@ def calls(answer: Answer) -> list[str]:
         answers(form(f"`{ON_CUDA}`")),
         answers(form(f"speak = {ON_CUDA}")),
         answers(json.dumps({"api_call": ON_CUDA, "explanation": "It speaks."})),
+        answers(json.dumps({"api_call": ON_CUDA, "explanation": "It speaks and"})[:-2]),
         answers(f"Sure!\n```json\n{json.dumps({'api_call': ON_CUDA})}\n```"),
         answers(form(ON_CUDA) + ' {"device": "cuda"}'),
         streams(form(ON_CUDA), end='data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'),
@@ -64,6 +65,7 @@ def calls(answer: Answer) -> list[str]:
         "in backquotes",
         "an assignment",
         "JSON",
+        "JSON cut off",
         "JSON in prose",
         "form, JSON",
         "with usage",
@@ -220,6 +222,18 @@ def test_the_structure_that_is_asked_for_allows_documented_calls_only(
     for call in (UNDOCUMENTED, f"{ON_CUDA}; reboot()", f"x{ON_CUDA}", ""):
         assert not re.search(pattern, call)
     assert properties["domain"]["enum"] == ["Audio Text-to-Speech"]
+
+
+def test_the_structure_that_is_asked_for_has_room_for_one_sentence_of_explanation(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    ask(gorilla, model_server, streams(form(ON_CUDA)))
+    ((_, body),) = model_server.requests
+    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    pattern = properties["explanation"]["pattern"]
+    assert re.search(pattern, "It speaks German.")
+    for text in ("It speaks. It speaks.", "It speaks and " * 20, "It speaks", ""):
+        assert not re.search(pattern, text)
 
 
 @pytest.mark.parametrize("status", [400, 422, 501])
