@@ -171,7 +171,6 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--unconstrained", action="store_true", help="do not hold what it writes to the documents"
     )
-    models.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     models.set_defaults(run=_bench_models)
     refusals = benchmarks.add_parser(
         "refusals", help="how often nothing fits, off topic and otherwise"
@@ -205,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FOLDER",
         help="other weights than those shipped, that 'train encoder --weights' wrote",
     )
-    for measuring in (tables, ablation):
+    for measuring in (models, tables, ablation):
         measuring.add_argument(
             "--results", type=Path, default=Path("results"), help="folder (results)"
         )
@@ -501,6 +500,7 @@ def _bench_models(options: argparse.Namespace) -> int:
         options.apis,
         options.questions,
         options.results,
+        options.document,
         model=options.model,
         every=options.every,
         constrained=not options.unconstrained,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,16 @@ from gorilla_jupyter.bench import apibench
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.modes import load_writer
 from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.bench.tables import check_place, markdown, put
 from gorilla_jupyter.model.constrain import Guide
 from gorilla_jupyter.model.decoding import LocalBackend
 from gorilla_jupyter.model.prompt import Prompt
 from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propose, read
 
 FILE = "models.json"
+
+Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+"""Figures by model and questions."""
 
 
 @dataclass
@@ -109,14 +113,23 @@ def _mask_seconds(backend: LocalBackend, prompt: Prompt, text: str) -> float:
 
 
 def run(
-    apis: Path, questions: Path, results: Path, *, model: str, every: int, constrained: bool
+    apis: Path,
+    questions: Path,
+    results: Path,
+    document: Path,
+    *,
+    model: str,
+    every: int,
+    constrained: bool,
 ) -> None:
-    """Ask one model every so many of the questions, print the figures, and add them to a file.
+    """Ask one model every so many of the questions, print the figures, add them to ``models.json``
+    in the folder ``results``, and redraw ``document``.
 
-    :raises BenchmarkError: if a file cannot be used, or the model does not write.
+    :raises BenchmarkError: if a file or the document cannot be used, or the model does not write.
     :raises CatalogError: if there is no API record in ``apis``.
     :raises ModelError: if there is no such model.
     """
+    check_place(document, "models")  # before minutes of measuring
     watched = WatchedWriter(load_writer(model, constrained=constrained))
     documentation = Documentation(apibench.read_apis(apis))
     asked = apibench.read_questions(questions, every=every)
@@ -147,6 +160,25 @@ def run(
         title: None if figure is None else round(figure, 3) for title, figure in figures.items()
     }
     write_results(path, "jupyter gorilla bench models", {"models": models})
+    draw(document, models)
+
+
+def draw(document: Path, models: Measured) -> None:
+    """Put the figures of all models into a Markdown document, in the place that it marks for them.
+
+    :raises BenchmarkError: if the document marks none, or cannot be read or written.
+    """
+    rows = {
+        f"{name}, on {questions}": figures
+        for name, asked in models.items()
+        for questions, figures in asked.items()
+    }
+    titles = list(next(iter(rows.values())))
+    cells = {
+        name: ["-" if figures[title] is None else f"{figures[title]:g}" for title in titles]
+        for name, figures in rows.items()
+    }
+    put(document, "models", f"\n{markdown(titles, cells)}")
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -15,6 +15,14 @@ from tests.model.test_decoding import DOCUMENTS, DiceBackend
 
 
 @pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """A document with room for the figures."""
+    path = tmp_path / "benchmark.md"
+    path.write_text("Before.\n<!-- models -->\n<!-- end of models -->\nAfter.\n")
+    return path
+
+
+@pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """Two APIs, and three questions about them."""
     apis, questions = tmp_path / "apis.jsonl", tmp_path / "few.jsonl"
@@ -34,23 +42,40 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def measure(
-    files: tuple[Path, Path], folder: Path, model: str, *, constrained: bool = True
+    files: tuple[Path, Path], document: Path, model: str, *, constrained: bool = True
 ) -> None:
-    models.run(*files, folder, model=model, every=2, constrained=constrained)
+    folder = document.parent / "results"
+    models.run(*files, folder, document, model=model, every=2, constrained=constrained)
 
 
 def test_figures_are_told_and_kept_beside_those_of_other_models(
-    model_server: ModelServer, files: tuple[Path, Path], tmp_path: Path
+    model_server: ModelServer, files: tuple[Path, Path], document: Path
 ) -> None:
     model_server.replies[:] = [streams(form(VOICE.api_call))]
-    measure(files, tmp_path / "results", model_server.model)
+    measure(files, document, model_server.model)
     model_server.replies[:] = [streams(form("reboot()")), streams(form(VOICE.api_call))]
-    measure(files, tmp_path / "results", model_server.model, constrained=False)
-    kept = json.loads((tmp_path / "results" / "models.json").read_text())["models"]
+    measure(files, document, model_server.model, constrained=False)
+    kept = json.loads((document.parent / "results" / "models.json").read_text())["models"]
     first, second = kept["openai:tiny"]["few"], kept["openai:tiny, not constrained"]["few"]
     assert (first["responses"], first["functionality"], first["hallucination"]) == (2, 1, 0)
     assert (first["texts written"], first["undocumented"]) == (2, 0)
     assert (second["texts written"], second["undocumented"]) == (3, 1)
+
+
+def test_the_document_shows_every_model(
+    model_server: ModelServer, files: tuple[Path, Path], document: Path
+) -> None:
+    model_server.replies[:] = [streams(form(VOICE.api_call))]
+    measure(files, document, model_server.model)
+    measure(files, document, model_server.model, constrained=False)
+    text = document.read_text()
+    _, _, *rows = (line.split(" | ")[:3] for line in text.splitlines() if line.startswith("|"))
+    assert rows == [
+        ["| openai:tiny, on few", "2", "1"],
+        ["| openai:tiny, not constrained, on few", "2", "1"],
+    ]
+    assert text.startswith("Before.\n")
+    assert text.endswith("\nAfter.\n")
 
 
 def test_what_the_mask_costs_is_measured() -> None:
@@ -66,6 +91,15 @@ def test_no_figure_names_a_path_of_this_machine() -> None:
     assert models._public_name("hf:/home/me/base+/home/me/adapter") == "hf:base+adapter"
 
 
-def test_a_model_that_does_not_write_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_model_that_does_not_write_is_refused(files: tuple[Path, Path], document: Path) -> None:
     with pytest.raises(BenchmarkError, match="writes nothing"):
-        measure(files, tmp_path, "embedded")
+        measure(files, document, "embedded")
+
+
+def test_a_document_without_room_for_the_figures_is_refused_before_anything_is_asked(
+    model_server: ModelServer, files: tuple[Path, Path], document: Path
+) -> None:
+    document.write_text("Nothing.\n")
+    with pytest.raises(BenchmarkError, match="<!-- models -->"):
+        measure(files, document, model_server.model)
+    assert model_server.requests == []
