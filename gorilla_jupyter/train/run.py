@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gorilla_jupyter.answer import Notice, Progress
 from gorilla_jupyter.bench.results import write_results
@@ -84,12 +84,23 @@ def train_encoder(
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
     asked = [*instructions, *read_further(others, instructions)]
-    training = EncoderTraining(
-        base, folder, [*records, *others], asked, off_topic, read_asides(), settings
-    )
-    training.run()
-    log = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
-    scores = [entry["scores"] for entry in log if "scores" in entry]
+    trainings = [
+        EncoderTraining(
+            base,
+            folder / f"run-{number + 1}",
+            [*records, *others],
+            asked,
+            off_topic,
+            read_asides(),
+            replace(settings, seed=settings.seed + number),
+        )
+        for number in range(settings.runs)
+    ]
+    for training in trainings:
+        training.run()
+    training, *further_trainings = trainings
+    training.average(further_trainings)
+    scores = [_logged_scores(finished.folder / LOG) for finished in trainings]
     validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
     cosine = export(training, base / TOKENIZER, weights, validation, precision)
     export_documents(records, weights)
@@ -102,12 +113,18 @@ def train_encoder(
             "instructions": len(instructions),
             "further_documents": len(others),
             "further_instructions": len(asked) - len(instructions),
-            "untrained": scores[0],
-            "trained": scores[-1],
+            "untrained": scores[0][0],
+            "runs": [of_run[-1] for of_run in scores],
+            "trained": training.scores(Part.VALIDATION, Part.HELD_OUT),
             "quantised_cosine": round(cosine, 4),
             "calibration": asdict(calibration),
         },
     )
+
+
+def _logged_scores(log: Path) -> list[dict[str, Any]]:
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [entry["scores"] for entry in entries if "scores" in entry]
 
 
 def train_arguments(results: Path) -> None:
