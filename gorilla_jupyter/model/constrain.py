@@ -67,10 +67,10 @@ def call_pattern(record: ApiRecord, sentence: str) -> str:
         for argument in optional_arguments(record, sentence)
     ]
     if shown:
-        inside = ", ".join(shown) + "".join(f"(, {text})?" for text in added)
+        insides = [", ".join(shown) + "".join(f"(, {text})?" for text in added)]
     else:
-        inside = _each_at_most_once(added)
-    return rf"{_escaped(record.callee)}\({inside}\)"
+        insides = ["", *_each_at_most_once(added)]
+    return _either([rf"{_escaped(record.callee)}\({inside}\)" for inside in insides])
 
 
 def answer_pattern(records: Iterable[ApiRecord], sentence: str) -> str:
@@ -185,13 +185,13 @@ def _literals(argument: Argument) -> list[str]:
     return found
 
 
-def _each_at_most_once(texts: list[str]) -> str:
-    # A call that shows no arguments: whichever of them comes first has no comma before it.
-    begun = [
+def _each_at_most_once(texts: list[str]) -> list[str]:
+    # A call that shows no arguments: whichever of them comes first has no comma before it. They are
+    # alternatives, because llama.cpp's server makes no optional group as large as all of them.
+    return [
         text + "".join(f"(, {later})?" for later in texts[place:])
         for place, text in enumerate(texts, start=1)
     ]
-    return f"({'|'.join(begun)})?" if begun else ""
 
 
 def _either(patterns: list[str]) -> str:

@@ -74,6 +74,7 @@ class OpenAIBackend:
         self._origin = f"{url.scheme}://{url.netloc.decode()}"
         self._is_here = _is_loopback(url.host)
         self._structured = constrained
+        self._has_structured = False
 
     def propose(
         self, request: Request, documents: Sequence[Document]
@@ -90,12 +91,16 @@ class OpenAIBackend:
         yield from self._told(f"The sentence and {len(prompt.documents)} documents were")
         if self._structured:
             try:
-                return (yield from self._ask(self._body(prompt, structured=True)))
+                text = yield from self._ask(self._body(prompt, structured=True))
             except _RefusedError as error:
                 if error.status not in _UNSTRUCTURED:
                     raise
+            else:
+                self._has_structured = True
+                return text
         text = yield from self._ask(self._body(prompt, structured=False))
-        self._structured = False
+        # A server that has done it before has only refused this structure.
+        self._structured = self._structured and self._has_structured
         return text
 
     def reply(self, messages: Sequence[Message]) -> Steps:

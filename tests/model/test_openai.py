@@ -247,6 +247,17 @@ def test_a_server_without_structured_output_is_asked_without_from_then_on(
     assert structured == [True, False, False]
 
 
+def test_a_server_that_refuses_one_structure_is_sent_the_next(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    written = streams(form(ON_CUDA))
+    model_server.replies[:] = [written, sends(400, "{}"), written]
+    for _ in range(3):
+        gorilla.ask(SENTENCE, model=model_server.model)
+    structured = ["response_format" in body for _, body in model_server.requests]
+    assert structured == [True, True, False, True]
+
+
 def test_documents_are_dropped_whole_where_there_is_no_room(
     gorilla: Gorilla, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
