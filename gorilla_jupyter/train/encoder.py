@@ -143,7 +143,8 @@ class EncoderTraining:
     def run(self) -> None:
         """Train to the end, from the last saved state if there is one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._load_state()
+        if self._load_state() and self.step == self.total_steps:
+            return
         with tqdm(total=self.total_steps, initial=self.step, unit="step") as bar:
             for number, (hub, chosen) in enumerate(self._steps()):
                 if number < self.step:
@@ -297,11 +298,11 @@ class EncoderTraining:
 
     def _renew(self) -> None:
         self._encode_documents()
-        self._save_state()
         parts = [Part.VALIDATION]
         if self.step == self.total_steps:
             parts.append(Part.HELD_OUT)
         self._log(step=self.step, scores=self.scores(*parts), nothing=self.nothing.item())
+        self._save_state()
 
     def _encode_documents(self) -> None:
         for hub in self.hubs:
@@ -327,12 +328,13 @@ class EncoderTraining:
         torch.save(state, temporary)
         temporary.replace(self.folder / STATE)
 
-    def _load_state(self) -> None:
+    def _load_state(self) -> bool:
+        """Whether there was one."""
         import torch
 
         path = self.folder / STATE
         if not path.exists():
-            return
+            return False
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
@@ -341,6 +343,7 @@ class EncoderTraining:
         self.schedule.load_state_dict(state["schedule"])
         for hub in self.hubs:
             hub.bank = None
+        return True
 
 
 def _probability(logarithms: Tensor, classes: Tensor) -> Tensor:
