@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from gorilla_jupyter.answer import Answer, CheckStatus, Progress, Request
+from gorilla_jupyter.catalog.store import write_records
 from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.record import ApiRecord, Argument
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -59,3 +61,24 @@ def test_it_writes_a_documented_call_at_once(gorilla: Gorilla, model: str) -> No
         step.done for step in steps if isinstance(step, Progress) and "writes" in step.message
     }
     assert len(written) > 2, "what it writes is not told as it comes"
+
+
+def test_it_is_held_to_a_call_that_may_be_given_much(
+    gorilla: Gorilla, model: str, tmp_path: Path
+) -> None:
+    whatever = tuple(Argument(f"option_{letter}", "", "None") for letter in "abcdefghijkl")
+    forest = ApiRecord(
+        domain="Tabular Classification",
+        framework="Widgets",
+        functionality="Tabular classification",
+        api_name="acme/forest",
+        api_call="Forest()",
+        api_arguments=whatever,
+        example_code="from widgets import Forest\nForest()",
+        description="Sorts the rows of a table into classes.",
+    )
+    write_records(tmp_path / "catalogs" / "forest.jsonl", [forest])
+    *_, answer = gorilla.stream(Request("sort table rows into classes", model=model))
+    assert isinstance(answer, Answer)
+    assert (answer.model, answer.notices) == (model, ())
+    assert answer.candidates[0].record.api_name == "acme/forest"
