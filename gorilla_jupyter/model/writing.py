@@ -160,7 +160,8 @@ def _json_fields(text: str) -> Mapping[str, str]:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            return {name: text or NOTHING for name, text in value.items() if _is_text(text)}
+            fields = value.items()
+            return {name: content or NOTHING for name, content in fields if _is_text(content)}
     return {}
 
 

@@ -12,8 +12,8 @@ precision on the GPU", which says nothing about what answers them.
 A hub is a catalog: the shipped ones, and further ones, which teach how others write.
 
 The encoder is trained more than once from the same base, each time with another seed, and the mean
-of the weights is what is kept (a "soup", Wortsman et al., arXiv:2203.05482): it does better than
-each of them, and costs no more to use.
+of the weights is what is kept (a "soup", Wortsman et al., arXiv:2203.05482): on the whole it does a
+little better than each of them, and it costs no more to use.
 """
 
 from __future__ import annotations

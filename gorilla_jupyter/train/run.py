@@ -84,14 +84,16 @@ def train_encoder(
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
     asked = [*instructions, *read_further(others, instructions)]
+    documented = [*records, *others]
+    asides = read_asides()
     trainings = [
         EncoderTraining(
             base,
             folder / f"run-{number + 1}",
-            [*records, *others],
+            documented,
             asked,
             off_topic,
-            read_asides(),
+            asides,
             replace(settings, seed=settings.seed + number),
         )
         for number in range(settings.runs)

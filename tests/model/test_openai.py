@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,13 @@ def ask(gorilla: Gorilla, server: ModelServer, *replies: Reply, text: str = SENT
 
 def calls(answer: Answer) -> list[str]:
     return [candidate.api_call for candidate in answer.candidates]
+
+
+def asked_structure(server: ModelServer) -> dict[str, Any]:
+    """The fields of the JSON that the only request asked for."""
+    ((_, body),) = server.requests
+    properties: dict[str, Any] = body["response_format"]["json_schema"]["schema"]["properties"]
+    return properties
 
 
 # What is made of a reply
@@ -214,8 +222,7 @@ def test_the_structure_that_is_asked_for_allows_documented_calls_only(
     gorilla: Gorilla, model_server: ModelServer
 ) -> None:
     ask(gorilla, model_server, streams(form(ON_CUDA)))
-    ((_, body),) = model_server.requests
-    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    properties = asked_structure(model_server)
     pattern = properties["api_call"]["pattern"]
     for call in (ON_CUDA, VOICE.api_call, CHOIR.api_call, "none"):
         assert re.search(pattern, call)
@@ -228,9 +235,7 @@ def test_the_structure_that_is_asked_for_has_room_for_one_sentence_of_explanatio
     gorilla: Gorilla, model_server: ModelServer
 ) -> None:
     ask(gorilla, model_server, streams(form(ON_CUDA)))
-    ((_, body),) = model_server.requests
-    properties = body["response_format"]["json_schema"]["schema"]["properties"]
-    pattern = properties["explanation"]["pattern"]
+    pattern = asked_structure(model_server)["explanation"]["pattern"]
     assert re.search(pattern, "It speaks German.")
     for text in ("It speaks. It speaks.", "It speaks and " * 20, "It speaks", ""):
         assert not re.search(pattern, text)
