@@ -15,17 +15,13 @@ from tqdm import tqdm
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.train.instructions import (
-    Part,
-    part_of,
+    held_out_of_all,
     read_instructions,
     read_off_topic,
     shipped_records,
 )
 
 OFF_TOPIC = Path(__file__).with_name("off-topic.txt")
-
-EVERY = 5
-"""One in so many of the instructions is asked."""
 
 
 def run(results: Path) -> None:
@@ -50,12 +46,11 @@ def run(results: Path) -> None:
 
 def real_sentences() -> list[str]:
     """Instructions that a shipped API answers and that no model has learned from."""
-    held_out = [
+    return [
         instruction.text
         for instruction in read_instructions(shipped_records())
-        if part_of(instruction.record) is Part.HELD_OUT
+        if held_out_of_all(instruction.record)
     ]
-    return held_out[::EVERY]
 
 
 def _refused(gorilla: Gorilla, sentences: Sequence[str]) -> tuple[int, int]:

@@ -11,9 +11,10 @@ precision on the GPU", which says nothing about what answers them.
 
 A hub is a catalog: the shipped ones, and further ones, which teach how others write.
 
-The encoder is trained more than once from the same base, each time with another seed, and the mean
-of the weights is what is kept (a "soup", Wortsman et al., arXiv:2203.05482): on the whole it does a
-little better than each of them, and it costs no more to use.
+The encoder is trained more than once from the same base, each time with another seed and without
+other records, on which that run is measured. The mean of the weights is what is kept (a "soup",
+Wortsman et al., arXiv:2203.05482): it costs no more to use than one of them, and has learned from
+nearly all records.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction
-from gorilla_jupyter.train.instructions import Part, asked_as, part_of, with_aside
+from gorilla_jupyter.train.instructions import RUNS, Part, asked_as, part_of, with_aside
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ class Settings:
     """
 
     epochs: int = 2
-    runs: int = 2
+    runs: int = RUNS
     documents: int = 12
     instructions: int = 5
     hard_documents: int = 6
@@ -82,21 +83,13 @@ class Settings:
     seed: int = 20261124
 
 
-@dataclass(frozen=True)
-class Score:
-    """How often the right document and the right domain came first, among all of a hub."""
-
-    questions: int
-    document: float
-    domain: float
-
-
 class EncoderTraining:
     """One training run, that goes on where it was stopped.
 
     :param base: a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
     :param folder: where the model, its log and what is needed to go on are kept.
     :param records: of all hubs; those of one source are a hub.
+    :param run: which of the runs this is: each has its own seed, and holds out its own records.
     """
 
     def __init__(
@@ -108,14 +101,17 @@ class EncoderTraining:
         off_topic: Sequence[str],
         asides: Sequence[str],
         settings: Settings,
+        run: int = 0,
     ) -> None:
         import torch
         from tokenizers import Tokenizer
         from transformers import BertModel
 
-        torch.manual_seed(settings.seed)
+        self.seed = settings.seed + run
+        torch.manual_seed(self.seed)
         self.folder = folder
         self.settings = settings
+        self.number = run
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
         self.tokenizer.no_padding()
@@ -126,8 +122,8 @@ class EncoderTraining:
         self.nothing = torch.nn.Parameter(torch.tensor(0.4, device=self.device))
         self.off_topic = list(off_topic)
         self.asides = list(asides)
-        self.hubs = _hubs(records, instructions)
-        steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
+        self.hubs = _hubs(records, instructions, run)
+        steps = sum(len(hub.training_steps(settings, self.seed, 0)) for hub in self.hubs)
         self.total_steps = steps * settings.epochs
         groups = [
             {
@@ -163,9 +159,9 @@ class EncoderTraining:
             steps = [
                 (hub, step)
                 for hub in self.hubs
-                for step in hub.training_steps(self.settings, epoch)
+                for step in hub.training_steps(self.settings, self.seed, epoch)
             ]
-            random.Random(self.settings.seed + epoch).shuffle(steps)
+            random.Random(self.seed + epoch).shuffle(steps)
             yield from steps
 
     def _rate(self, step: int) -> float:
@@ -220,28 +216,29 @@ class EncoderTraining:
                 weights.copy_(torch.stack([model[name] for model in models]).mean(0))
         self._encode_documents()
 
-    def scores(self, *parts: Part) -> dict[str, dict[str, dict[str, float]]]:
-        """How the model does on the instructions of each part, by hub."""
-        return {
-            part: {name: asdict(score) for name, score in self._scores(part).items()}
-            for part in parts
-        }
+    def scores(self, part: Part) -> dict[str, dict[str, float]]:
+        """How the model does on the instructions of a part of its run."""
+        return self.scores_of(lambda record: part_of(record, self.number) is part)
 
-    def _scores(self, part: Part) -> dict[str, Score]:
-        """Among all documents of each hub, as they were last encoded."""
+    def scores_of(self, chosen: Callable[[ApiRecord], bool]) -> dict[str, dict[str, float]]:
+        """How often the right document and the right domain come first among all of a hub, as
+        they were last encoded, by hub.
+
+        :param chosen: whether the instructions for a record are asked.
+        """
         scores = {}
         for hub in self.hubs:
-            asked = hub.instructions(part)
+            asked = hub.instructions(chosen)
             if not asked or hub.bank is None:
                 continue
             vectors = self.encode_all([text for text, _ in asked], SENTENCE_TOKENS)
             found = (vectors @ hub.bank.T).argmax(dim=1)
             right = [place for _, place in asked]
-            scores[hub.name] = Score(
-                len(asked),
-                round((hub.call_of[found] == hub.call_of[right]).double().mean().item(), 4),
-                round((hub.domain_of[found] == hub.domain_of[right]).double().mean().item(), 4),
-            )
+            scores[hub.name] = {
+                "questions": len(asked),
+                "document": _share(hub.call_of[found] == hub.call_of[right]),
+                "domain": _share(hub.domain_of[found] == hub.domain_of[right]),
+            }
         return scores
 
     def _learn(self, hub: _Hub, chosen: list[tuple[int, list[str]]]) -> float:
@@ -249,7 +246,7 @@ class EncoderTraining:
 
         settings = self.settings
         self.model.train()
-        random_ = random.Random(settings.seed + self.step)
+        random_ = random.Random(self.seed + self.step)
         places = [place for place, _ in chosen]
         hard = [place for place in hub.hard(places, random_) if place not in set(places)]
         fresh = places + hard[: settings.hard_documents]
@@ -301,7 +298,8 @@ class EncoderTraining:
         parts = [Part.VALIDATION]
         if self.step == self.total_steps:
             parts.append(Part.HELD_OUT)
-        self._log(step=self.step, scores=self.scores(*parts), nothing=self.nothing.item())
+        scores = {part.value: self.scores(part) for part in parts}
+        self._log(step=self.step, scores=scores, nothing=self.nothing.item())
         self._save_state()
 
     def _encode_documents(self) -> None:
@@ -352,19 +350,24 @@ def _probability(logarithms: Tensor, classes: Tensor) -> Tensor:
     return chosen.masked_fill(~classes, -1e4).logsumexp(dim=1)
 
 
-class _Hub:
-    """The documents of one catalog, and the instructions."""
+def _share(right: Tensor) -> float:
+    return round(right.double().mean().item(), 4)
 
-    def __init__(self, name: str, records: Sequence[ApiRecord]) -> None:
+
+class _Hub:
+    """The documents of one catalog, and the instructions, as they are divided for a run."""
+
+    def __init__(self, name: str, records: Sequence[ApiRecord], run: int) -> None:
         import torch
 
         self.name = name
         self.records = records
+        self.trained_on = [part_of(record, run) is Part.TRAINING for record in records]
         domains = {domain: number for number, domain in enumerate({r.domain for r in records})}
         calls = {call: number for number, call in enumerate({r.api_call for r in records})}
         self.domain_of = torch.tensor([domains[record.domain] for record in records])
         self.call_of = torch.tensor([calls[record.api_call] for record in records])
-        self.seen = torch.tensor([part_of(record) is Part.TRAINING for record in self.records])
+        self.seen = torch.tensor(self.trained_on)
         self.bank: torch.Tensor | None = None
         self._asked: dict[int, list[str]] = {}
         self._rivals: dict[int, list[int]] = {}
@@ -377,20 +380,22 @@ class _Hub:
         self.call_of = self.call_of.to(device)
         self.seen = self.seen.to(device)
 
-    def instructions(self, part: Part) -> list[tuple[str, int]]:
+    def instructions(self, chosen: Callable[[ApiRecord], bool]) -> list[tuple[str, int]]:
         return [
             (text, place)
             for place, texts in self._asked.items()
-            if part_of(self.records[place]) is part
+            if chosen(self.records[place])
             for text in texts
         ]
 
-    def training_steps(self, settings: Settings, epoch: int) -> list[list[tuple[int, list[str]]]]:
+    def training_steps(
+        self, settings: Settings, seed: int, epoch: int
+    ) -> list[list[tuple[int, list[str]]]]:
         """Every instruction of the training part once, in steps of different documents."""
-        random_ = random.Random(f"{settings.seed} {self.name} {epoch}")
+        random_ = random.Random(f"{seed} {self.name} {epoch}")
         rounds: dict[int, list[tuple[int, list[str]]]] = {}
         for place, texts in self._asked.items():
-            if part_of(self.records[place]) is not Part.TRAINING:
+            if not self.trained_on[place]:
                 continue
             shuffled = random_.sample(texts, len(texts))
             for turn, start in enumerate(range(0, len(texts), settings.instructions)):
@@ -415,13 +420,15 @@ class _Hub:
             self._rivals[place] = [rival for rival in best if rival != place]
 
 
-def _hubs(records: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> list[_Hub]:
+def _hubs(
+    records: Sequence[ApiRecord], instructions: Sequence[Instruction], run: int
+) -> list[_Hub]:
     by_source: dict[str, list[ApiRecord]] = {}
     for record in records:
         by_source.setdefault(record.source, []).append(record)
     hubs = []
     for name, found in by_source.items():
-        hub = _Hub(name, found)
+        hub = _Hub(name, found, run)
         places = {asked_as(record): place for place, record in enumerate(found)}
         for instruction in instructions:
             if instruction.record.source == name:

@@ -21,6 +21,10 @@ FURTHER = DATA / "further.jsonl"
 """Instructions for the APIs that APIBench documents."""
 
 
+RUNS = 3
+"""How often the encoder is trained, to take the mean."""
+
+
 class Part(StrEnum):
     """What the instructions of a record are used for."""
 
@@ -29,16 +33,25 @@ class Part(StrEnum):
     HELD_OUT = "held-out"
 
 
-def part_of(record: ApiRecord) -> Part:
+def part_of(record: ApiRecord, run: int = 0) -> Part:
     """The part that a record belongs to: one in five is held out, one in twenty validates.
 
-    It depends on the name alone, so that records of one model under several tasks stay together.
+    Each run holds out others, so that the mean of the runs has learned from most records; see
+    :func:`held_out_of_all`. It depends on the name alone, so that records of one model under
+    several tasks stay together.
     """
     digest = hashlib.sha256(record.api_name.casefold().encode()).digest()
+    # In twentieths: one validates, one is held out of every run, and three more of each.
     place = digest[0] % 20
-    if place < 4:
-        return Part.HELD_OUT
-    return Part.VALIDATION if place == 4 else Part.TRAINING
+    if place == 4:
+        return Part.VALIDATION
+    first = (0, 5, 8, 11, 14, 17)[run]
+    return Part.HELD_OUT if place in (3, *range(first, first + 3)) else Part.TRAINING
+
+
+def held_out_of_all(record: ApiRecord) -> bool:
+    """Whether no run has learned from a record: of one in twenty."""
+    return all(part_of(record, run) is Part.HELD_OUT for run in range(RUNS))
 
 
 def shipped_records() -> list[ApiRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from gorilla_jupyter.train.export import calibrate, export, export_documents
 from gorilla_jupyter.train.instructions import (
     FURTHER,
     Part,
+    held_out_of_all,
     part_of,
     read_asides,
     read_further,
@@ -89,14 +90,15 @@ def train_encoder(
     trainings = [
         EncoderTraining(
             base,
-            folder / f"run-{number + 1}",
+            folder / f"run-{run + 1}",
             documented,
             asked,
             off_topic,
             asides,
-            replace(settings, seed=settings.seed + number),
+            settings,
+            run,
         )
-        for number in range(settings.runs)
+        for run in range(settings.runs)
     ]
     for training in trainings:
         training.run()
@@ -117,7 +119,10 @@ def train_encoder(
             "further_instructions": len(asked) - len(instructions),
             "untrained": scores[0][0],
             "runs": [of_run[-1] for of_run in scores],
-            "trained": training.scores(Part.VALIDATION, Part.HELD_OUT),
+            "trained": {
+                Part.VALIDATION: training.scores(Part.VALIDATION),
+                Part.HELD_OUT: training.scores_of(held_out_of_all),
+            },
             "quantised_cosine": round(cosine, 4),
             "calibration": asdict(calibration),
         },

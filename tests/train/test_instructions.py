@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.checking import Instruction, faults
 from gorilla_jupyter.train.instructions import (
     FURTHER,
+    RUNS,
     Part,
     append_instruction,
+    held_out_of_all,
     part_of,
     read_asides,
     read_further,
@@ -77,6 +80,31 @@ def test_one_api_in_five_is_held_out(instructions: list[Instruction]) -> None:
     parts = Counter(part_of(instruction.record) for instruction in instructions)
     assert parts[Part.HELD_OUT] / len(instructions) == pytest.approx(0.2, abs=0.04)
     assert parts[Part.VALIDATION] > 0
+
+
+def test_each_run_holds_out_others_but_for_one_api_in_twenty(
+    instructions: list[Instruction],
+) -> None:
+    held_out = [
+        {
+            instruction.record.id
+            for instruction in instructions
+            if part_of(instruction.record, run) is Part.HELD_OUT
+        }
+        for run in range(RUNS)
+    ]
+    of_all = {
+        instruction.record.id for instruction in instructions if held_out_of_all(instruction.record)
+    }
+    for one, other in combinations(held_out, 2):
+        assert one & other == of_all
+    assert len(of_all) / len(set.union(*held_out)) == pytest.approx(0.05 / 0.5, abs=0.02)
+
+
+def test_what_validates_is_the_same_for_every_run(instructions: list[Instruction]) -> None:
+    for instruction in instructions:
+        validates = {part_of(instruction.record, run) is Part.VALIDATION for run in range(RUNS)}
+        assert len(validates) == 1
 
 
 def test_a_model_under_several_tasks_is_in_one_part() -> None:
