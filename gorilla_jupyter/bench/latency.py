@@ -122,7 +122,7 @@ def measure() -> list[Figure]:
         Figure("import gorilla_jupyter / jupyter_server", ours / jupyter, "", 0.25),
         Figure("start of a Jupyter server", without, "s"),
         Figure("start with the extension / without", with_extension / without, "", 1.05),
-        Figure("first ask, index built on the way", first, "s", 5),
+        Figure("first ask after an installation", first, "s", 5),
         Figure("first ask / import jupyter_server", first / jupyter, ""),
         Figure("warm ask, median", median * 1000, "ms", 100),
         Figure("warm ask, 95th percentile", statistics.quantiles(warm, n=20)[-1] * 1000, "ms", 300),

@@ -134,6 +134,7 @@ class CatalogStore:
     The folders are read as they are: a file that is saved there is a catalog from then on. Opening
     a store touches nothing on disk; ``folder`` is made by the first :meth:`add`.
 
+    :param builtin: the folder of the shipped catalogs, and of their index.
     :param project: the project's folder; where it is relative, from the folder of the notebook.
     """
 
@@ -145,7 +146,7 @@ class CatalogStore:
         project: Path | None = PROJECT,
     ) -> None:
         self.folder = folder or data_folder()
-        self._builtin = builtin
+        self.builtin = builtin
         self._project = project
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
@@ -157,7 +158,7 @@ class CatalogStore:
         folders = {
             Origin.PROJECT: self._project and _absolute((beside or Path()) / self._project),
             Origin.USER: self.folder,
-            Origin.SHIPPED: self._builtin,
+            Origin.SHIPPED: self.builtin,
         }
         used: dict[str, Catalog] = {}
         found: dict[Origin, list[Catalog]] = {}

@@ -167,12 +167,13 @@ class LexicalIndex:
 
     :param folder: where the index lies; None keeps it in memory. Whoosh unpickles what it finds
         there, so the folder must belong to the user, and is made accessible to nobody else.
+    :param prebuilt: the folder of another index, of which a new one on disk begins as a copy.
     :raises IndexDamagedError: if what lies there is no readable index.
     :raises IndexBusyError: if another process keeps the lock.
     :raises OSError: if the folder cannot be made or written, or is somebody else's.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, prebuilt: Path | None = None) -> None:
         self.folder = folder
         self._searcher: Any = None
         self._entries: dict[str, Entry] | None = None
@@ -191,6 +192,8 @@ class LexicalIndex:
         with self._reading():
             if not storage.index_exists():
                 with _locked(folder):
+                    if prebuilt is not None:
+                        _copy_index(_home(prebuilt), storage)
                     if not storage.index_exists():
                         storage.create_index(_schema())
             self._index = storage.open_index(schema=_schema())
@@ -505,6 +508,17 @@ _ERRORS_OF_DAMAGE = {errno.ENOENT, errno.EINVAL, errno.EOVERFLOW}
 
 def _home(folder: Path) -> Path:
     return folder / f"format-{FORMAT}"
+
+
+def _copy_index(folder: Path, storage: Any) -> None:
+    """Copy what there is, the table of contents, which makes it an index, last."""
+    if storage.index_exists():
+        return
+    for path in (*folder.glob("*.seg"), *folder.glob("*.toc")):
+        temporary = f"{path.name}.copying"
+        with storage.create_file(temporary) as file:
+            file.write(path.read_bytes())
+        storage.rename_file(temporary, path.name)
 
 
 def _make_private(folder: Path) -> None:

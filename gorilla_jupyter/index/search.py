@@ -81,8 +81,9 @@ class DocumentIndex:
     """The documents of ``store``, searchable.
 
     The catalogs are the truth and the index is a cache of them: what is missing, damaged or
-    outdated is built again at the next question. Where the folder cannot be written, the index is
-    kept in memory.
+    outdated is built again at the next question; the first one begins with the index of the shipped
+    catalogs that was built with the package. Where the folder cannot be written, the index is kept
+    in memory.
 
     :param encoder: loads the encoder at the first search; without one, words alone are searched.
     """
@@ -96,6 +97,7 @@ class DocumentIndex:
     ) -> None:
         self.store = store
         self.folder = folder or index_folder()
+        self._prebuilt = store.builtin and store.builtin / "index"
         self._load_encoder = encoder
         self._loading: Future[Encoder] | None = None
         self._encoder: Encoder | None = None
@@ -312,7 +314,7 @@ class DocumentIndex:
 
     def _follow_on_disk(self) -> Iterator[Progress]:
         if self._on_disk is None:
-            self._on_disk = LexicalIndex(self.folder)
+            self._on_disk = LexicalIndex(self.folder, self._prebuilt)
         try:
             yield from self._follow(self._on_disk)
             self._fault = None
@@ -344,6 +346,8 @@ class DocumentIndex:
 
     def _delete(self, error: IndexDamagedError) -> None:
         self._close()
+        # It may be what is damaged.
+        self._prebuilt = None
         LexicalIndex.delete(self.folder, error.state)
 
     def _close(self) -> None:

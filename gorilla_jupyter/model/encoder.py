@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,13 @@ class Encoder:
             self._noise = float(card["noise"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(_sentence(folder, f"cannot be read ({error})")) from error
-        for name, expected in hashes.items():
-            if hashlib.sha256(content[name]).hexdigest() != expected:
-                raise EncoderError(_sentence(folder / name, "is damaged: its hash is another"))
+        with ThreadPoolExecutor(1) as executor:
+            damaged = executor.submit(_damaged, content, hashes)
+            # Meanwhile, as it takes as long; what goes wrong comes up again at the start.
+            with suppress(Exception):
+                _import_runtime()
+        if names := damaged.result():
+            raise EncoderError(_sentence(folder / names[0], "is damaged: its hash is another"))
         self.name = hashes[MODEL][:16]
         self.shipped = folder / SHIPPED_VECTORS
         try:
@@ -113,6 +119,16 @@ class Encoder:
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return np.asarray(vectors, dtype=np.float32)
+
+
+def _damaged(content: Mapping[str, bytes], hashes: Mapping[str, str]) -> list[str]:
+    """The files that do not have their hash."""
+    return [name for name in FILES if hashlib.sha256(content[name]).hexdigest() != hashes[name]]
+
+
+def _import_runtime() -> None:
+    import onnxruntime  # noqa: F401
+    import tokenizers  # noqa: F401
 
 
 def _sentence(path: Path, what: str) -> str:

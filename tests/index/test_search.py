@@ -122,6 +122,45 @@ def test_another_process_finds_it_built(
     assert found(other) == ALL
 
 
+def test_what_is_shipped_is_indexed_already(tmp_path: Path, folder: Path) -> None:
+    index = DocumentIndex(CatalogStore(tmp_path / "none", project=None), folder)
+    assert steps(index) == []
+    assert sorted(index.entries()) == ["huggingface", "pytorch-hub", "tensorflow-hub"]
+    assert search(index, "sentiment of tweets").documents
+
+
+@pytest.fixture
+def shipping(tmp_path: Path) -> CatalogStore:
+    """A store whose shipped catalog, apples, was indexed when it was built."""
+    builtin = tmp_path / "builtin"
+    builtin.mkdir()
+    write_records(builtin / "apples.jsonl", records("apples"))
+    store = CatalogStore(tmp_path / "catalogs", builtin=builtin, project=None)
+    steps(DocumentIndex(store, builtin / "index"))
+    return store
+
+
+def test_an_index_that_was_shipped_follows_the_catalogs(
+    shipping: CatalogStore, folder: Path
+) -> None:
+    shipping.folder.mkdir()
+    write_records(shipping.folder / "pears.jsonl", records("pears"))
+    index = DocumentIndex(shipping, folder)
+    assert Progress("Indexing pears", 0, 3) in steps(index)
+    assert found(index) == ALL
+
+
+def test_a_damaged_index_that_was_shipped_is_built_anew(
+    shipping: CatalogStore, folder: Path
+) -> None:
+    assert shipping.builtin is not None
+    for path in (shipping.builtin / "index").glob("*/*.*"):
+        path.write_bytes(b"damaged")
+    index = DocumentIndex(shipping, folder)
+    assert found(index) == ALL[:3]
+    assert search(index).notices == ()
+
+
 def test_documents_come_with_their_place_in_the_catalogs(index: DocumentIndex) -> None:
     (first, *_) = search(index, "apples").documents
     assert first.record.source == "apples"
