@@ -40,7 +40,7 @@ def compose(record: ApiRecord, api_call: str, variables: Collection[str] = ()) -
     call = parse_call(api_call)
     if call is None:
         raise CompositionError(f"{api_call!r:.120} is not a Python call.")
-    body = _adapted_example(record, call) or _bare_cell(record, call)
+    body = _adapted_example(record, call) or _bare_cell(record, call, variables)
     if own := set(variables) & _names_read(call):
         body = _without_data_for(own, body)
     return "\n".join((*_header(record), body))
@@ -165,10 +165,10 @@ def _replaced(code: str, node: ast.expr, text: str) -> str:
     return (whole[:start] + text.encode() + whole[end:]).decode()
 
 
-def _bare_cell(record: ApiRecord, call: ast.Call) -> str:
+def _bare_cell(record: ApiRecord, call: ast.Call, variables: Collection[str]) -> str:
     root = ast.unparse(call.func).partition(".")[0]
     imports = list(record.imports)
-    if not any(root in _bound(line) for line in imports):
+    if root not in variables and not any(root in _bound(line) for line in imports):
         imports.append(_import_for(root, record))
     return "\n".join((*imports, "", f"result = {ast.unparse(call)}", "result"))
 
@@ -180,6 +180,8 @@ def _bound(statement: str) -> set[str]:
 
 
 def _import_for(root: str, record: ApiRecord) -> str:
+    if root == record.receiver[0]:
+        raise CompositionError(f"The example of {record.api_name} does not make this call.")
     if root in WELL_KNOWN_IMPORTS:
         return WELL_KNOWN_IMPORTS[root]
     if root == record.package:

@@ -169,7 +169,7 @@ def _candidate(proposal: Proposal, request: Request) -> Candidate | None:
         proposal.explanation,
         proposal.score,
         code,
-        verify(record, proposal.api_call, code),
+        verify(record, proposal.api_call, code, request.variables),
     )
     offered = all(
         candidate.check(name).status is CheckStatus.PASSED for name in ("documented", "syntax")

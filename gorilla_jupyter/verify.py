@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion
@@ -22,11 +23,18 @@ from gorilla_jupyter.record import (
 )
 from gorilla_jupyter.signature import check_signatures, distribution_version
 
+NONE: Mapping[str, str] = MappingProxyType({})
 
-def verify(record: ApiRecord, api_call: str, code: str) -> tuple[Check, ...]:
-    """The checks that need no environment; those that do are left unknown."""
+
+def verify(
+    record: ApiRecord, api_call: str, code: str, variables: Mapping[str, str] = NONE
+) -> tuple[Check, ...]:
+    """The checks that need no environment; those that do are left unknown.
+
+    :param variables: the person's own, by name and class.
+    """
     return (
-        check_documented(record, api_call),
+        check_documented(record, api_call, variables),
         unknown("installed", "Not checked: the packages of your kernel were not looked at."),
         unknown("signature", "Not checked: the packages of your kernel were not looked at."),
         check_syntax(api_call, code),
@@ -57,12 +65,18 @@ def with_installed(documents: Iterable[Document]) -> tuple[Document, ...]:
     )
 
 
-def check_documented(record: ApiRecord, api_call: str) -> Check:
-    """Whether ``api_call`` is the documented call but for arguments that its document allows."""
+def check_documented(
+    record: ApiRecord, api_call: str, variables: Mapping[str, str] = NONE
+) -> Check:
+    """Whether ``api_call`` is the documented call but for arguments that its document allows.
+
+    :param variables: the person's own, by name and class; one of the class whose method the
+        document shows may stand for the object that has it there.
+    """
     call = parse_call(api_call)
     if call is None or record.call is None:
         return failed("documented", "This is not a call that the document shows.")
-    if not _calls_the_same(call, record):
+    if not _calls_the_same(call, record, variables):
         return failed(
             "documented",
             f"The document of {record.api_name} calls {record.callee}, not "
@@ -120,7 +134,7 @@ def check_installed(record: ApiRecord) -> Check:
     """Whether this environment has what the document requires."""
     present, missing = [], []
     for requirement in map(pip_requirement, record.python_environment_requirements):
-        if requirement is None or (requirement.marker and not requirement.marker.evaluate()):
+        if requirement is None or not _is_for_here(requirement):
             continue
         version = distribution_version(requirement.name)
         if version is not None and _is_within(version, requirement):
@@ -134,13 +148,21 @@ def check_installed(record: ApiRecord) -> Check:
     return unknown("installed", "The document does not say what it requires.")
 
 
-def _calls_the_same(call: ast.Call, record: ApiRecord) -> bool:
-    """Whether it is the documented callee; an object of the reader's may have another name."""
+def _calls_the_same(call: ast.Call, record: ApiRecord, variables: Mapping[str, str]) -> bool:
+    """Whether it is the documented callee, or that method of one of the variables."""
     callee = ast.unparse(call.func)
-    receiver, _ = record.receiver
-    if receiver and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
-        callee = f"{receiver}.{call.func.attr}"
+    receiver, kind = record.receiver
+    root, _, method = callee.partition(".")
+    if receiver and variables.get(root) == kind:
+        callee = f"{receiver}.{method}"
     return callee == record.callee
+
+
+def _is_for_here(requirement: Requirement) -> bool:
+    try:
+        return requirement.marker is None or requirement.marker.evaluate()
+    except ValueError:  # it compares what cannot be compared
+        return False
 
 
 def _is_within(version: str, requirement: Requirement) -> bool:

@@ -88,6 +88,27 @@ def test_an_example_that_names_the_model_elsewhere_is_used() -> None:
     assert body(compose(a_record(example_code=example), CALL)) == example
 
 
+METHOD = ApiRecord(
+    "Data",
+    "pandas",
+    "Correlate",
+    "pandas.DataFrame.corr",
+    "dataframe.corr(method='pearson')",
+    example_code="from pandas import DataFrame\n\ndataframe = DataFrame()\ndataframe.corr()",
+)
+"""Its example makes another call than the documented one."""
+
+
+def test_a_variable_is_not_imported() -> None:
+    code = compose(METHOD, "sales.corr(method='pearson')", {"sales"})
+    assert body(code) == "result = sales.corr(method='pearson')\nresult"
+
+
+def test_an_object_that_nothing_makes_is_no_import() -> None:
+    with pytest.raises(CompositionError, match="does not make this call"):
+        compose(METHOD, METHOD.api_call)
+
+
 def test_a_method_of_an_object_is_used_as_the_example_shows() -> None:
     fixture = Path(__file__).parent / "fixtures" / "api_zoo.json"
     (value,) = json.loads(fixture.read_text(encoding="utf-8"))

@@ -397,7 +397,8 @@ def _introduce(folder: Path, environment: Environment) -> None:
 
 def _forget_lost_environments(store: CatalogStore) -> None:
     for path in store.environments.glob("*/environment.json"):
-        with suppress(ValueError, KeyError, TypeError):
-            prefix = json.loads(path.read_text(encoding="utf-8"))["prefix"]
-            if not Path(prefix).exists():
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            prefix = Path(json.loads(path.read_text(encoding="utf-8"))["prefix"])
+            # Where its surroundings are missing too, this is another machine, or a disk is.
+            if prefix.parent.exists() and not prefix.exists():
                 shutil.rmtree(path.parent, ignore_errors=True)

@@ -350,16 +350,15 @@ def _paths(folder: Path | None) -> list[Path]:
     # What begins with a dot is a copy being written, or what other systems leave beside files.
     # Of the same name, the form that "add" writes comes first, so that what is added is used.
     try:
-        found = list(folder.iterdir()) if folder else []
+        catalogs = [
+            path
+            for path in (folder.iterdir() if folder else ())
+            if path.suffix.lower() in SUFFIXES
+            and not path.name.startswith(".")
+            and not (path.is_fifo() or path.is_socket() or path.is_char_device())
+        ]
     except OSError:
         return []
-    catalogs = [
-        path
-        for path in found
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and not (path.is_fifo() or path.is_socket() or path.is_char_device())
-    ]
     return sorted(catalogs, key=lambda path: (path.stem, SUFFIXES.index(path.suffix.lower())))
 
 

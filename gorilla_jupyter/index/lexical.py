@@ -194,6 +194,7 @@ class LexicalIndex:
                 with _locked(folder):
                     if prebuilt is not None:
                         _copy_index(_home(prebuilt), storage)
+                        self._state = _state(folder)
                     if not storage.index_exists():
                         storage.create_index(_schema())
             self._index = storage.open_index(schema=_schema())
@@ -515,9 +516,13 @@ def _copy_index(folder: Path, storage: Any) -> None:
     if storage.index_exists():
         return
     for path in (*folder.glob("*.seg"), *folder.glob("*.toc")):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return  # without it the catalogs are indexed
         temporary = f"{path.name}.copying"
         with storage.create_file(temporary) as file:
-            file.write(path.read_bytes())
+            file.write(content)
         storage.rename_file(temporary, path.name)
 
 

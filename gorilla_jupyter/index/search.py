@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -185,19 +185,31 @@ class DocumentIndex:
         encoder = self._ready_encoder()
         if encoder is None or self._vectors is None:
             return
-        keys = self._read(LexicalIndex.keys)
-        missing = [place for place in self._vectors.missing(keys) if keys[place]]
+        complete = False
+        while not complete:
+            keys = self._read(LexicalIndex.keys)
+            complete = yield from self._encode_missing(encoder, self._vectors, keys)
+            self._save_vectors(keys)
+
+    def _encode_missing(
+        self, encoder: Encoder, known: VectorCache, keys: list[str]
+    ) -> Generator[Progress, None, bool]:
+        """Whether nothing is missing now: once the index has changed, the documents have other
+        places."""
+        missing = [place for place in known.missing(keys) if keys[place]]
         for start in range(0, len(missing), DOCUMENTS_AT_ONCE):
             yield Progress("Encoding the documentation", start, len(missing))
             places = missing[start : start + DOCUMENTS_AT_ONCE]
-            records = self._read(partial(LexicalIndex.records, numbers=places))
+            records = self._read(partial(_records_at, places=places, keys=keys))
+            if records is None:
+                return False
             vectors = encoder.documents([document_text(record) for record in records])
-            self._vectors.add([document_key(record) for record in records], vectors)
+            known.add([document_key(record) for record in records], vectors)
             if self._rows is not None and self._rows.keys is keys:
                 self._rows.put(places, vectors, encoder.off_topic)
-            if self._vectors.unsaved >= VECTORS_PER_SAVING:
+            if known.unsaved >= VECTORS_PER_SAVING:
                 self._save_vectors(keys)
-        self._save_vectors(keys)
+        return True
 
     def _save_vectors(self, keys: list[str]) -> None:
         if self._vectors is not None and self._vectors.unsaved:
@@ -356,6 +368,13 @@ class DocumentIndex:
         self._on_disk = None
 
 
+def _records_at(
+    lexical: LexicalIndex, places: list[int], keys: list[str]
+) -> list[ApiRecord] | None:
+    """The records at these places; None where the index is not the one of ``keys`` any more."""
+    return lexical.records(places) if lexical.keys() is keys else None
+
+
 def _to_be_indexed(found: list[Catalog]) -> dict[str, Catalog]:
     """The catalogs by key. What a project hides is used elsewhere, so it is among them; what the
     user's own hide is used nowhere."""
@@ -370,7 +389,10 @@ def _to_be_indexed(found: list[Catalog]) -> dict[str, Catalog]:
 
 
 def _is_of_another_project(key: str) -> bool:
-    return Path(key).is_absolute() and Path(key).exists()
+    try:
+        return Path(key).is_absolute() and Path(key).exists()
+    except OSError:
+        return True  # what cannot be reached is not gone
 
 
 def _outdated(lexical: LexicalIndex, catalogs: dict[str, Catalog]) -> list[str]:

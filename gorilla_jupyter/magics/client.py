@@ -83,7 +83,12 @@ class Server:
 
     def stream(self, request: Request) -> Iterator[Event]:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
-        body = {name: value for name, value in request.to_json().items() if value is not None}
+        # What was not asked for is the server's to choose, within its limits.
+        body = {
+            name: value
+            for name, value in request.to_json().items()
+            if value != getattr(Request, name, None)
+        }
         finished = False
         try:
             with self._http.stream("POST", "ask", json=body) as response:
@@ -100,9 +105,11 @@ class Server:
         if not finished:
             raise ServerGoneError(f"{self.url} stopped answering in the middle.")
 
-    def search(self, text: str, limit: int) -> SearchResult:
+    def search(self, text: str, limit: int | None) -> SearchResult:
         """:raises ServerRefusalError: :raises ServerGoneError:"""
-        query = {"q": text, "limit": limit, "environment": environment_name()}
+        query: dict[str, Any] = {"q": text, "environment": environment_name()}
+        if limit is not None:
+            query["limit"] = limit
         if project := current_folder():
             query["project"] = project
         return self._get("search", query, SearchResult.from_json)
@@ -184,14 +191,17 @@ class Client:
         else:
             yield from self.gorilla.refresh()
 
-    def search(self, text: str, limit: int) -> SearchResult:
-        """:raises ServerRefusalError: if the server has a reason not to answer."""
+    def search(self, text: str, limit: int | None = None) -> SearchResult:
+        """
+        :param limit: how many documents; None for as many as is usual.
+        :raises ServerRefusalError: if the server has a reason not to answer.
+        """
         if self.server is not None:
             try:
                 return self.server.search(text, limit)
             except ServerGoneError:
                 pass
-        return self.gorilla.search(text, limit=limit)
+        return self.gorilla.search(text, **({} if limit is None else {"limit": limit}))
 
 
 def current_folder() -> str | None:

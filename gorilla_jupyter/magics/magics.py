@@ -83,7 +83,7 @@ class GorillaMagics(Magics):
 
     @no_var_expand
     @magic_arguments()
-    @argument("-k", "--documents", type=int, default=10, help="how many to show (default: 10)")
+    @argument("-k", "--documents", type=int, help="how many to show (default: 10)")
     @argument("text", nargs="...", help="what to look for")
     @line_magic
     def gorilla_search(self, line: str) -> None:
@@ -103,7 +103,7 @@ class GorillaMagics(Magics):
 
         _, text = _parse(self.gorilla_doc, line)
         name = self._filled(text)
-        documents = [found for found in self._search(name, 50).documents if found.coverage]
+        documents = [found for found in self._search(name).documents if found.coverage]
         named = [found for found in documents if found.record.api_name.lower() == name.lower()]
         if not documents:
             raise UsageError(f"No document is named or describes {name!r}.")
@@ -204,7 +204,7 @@ class GorillaMagics(Magics):
         assert answer is not None
         return verify_here(answer)
 
-    def _search(self, text: str, limit: int) -> Any:
+    def _search(self, text: str, limit: int | None = None) -> Any:
         from gorilla_jupyter.answer import RequestError
         from gorilla_jupyter.magics.client import ServerRefusalError
 

@@ -20,9 +20,16 @@ from gorilla_jupyter.model.placing import (
 from gorilla_jupyter.record import ApiRecord, Argument
 from gorilla_jupyter.verify import check_documented
 
+VALUES = 50
+"""How many values of a sentence are looked at: who pastes a table means none of its numbers."""
+
+NUMBER_CHARACTERS = 30
+BEFORE_CHARACTERS = 100
+"""How much before a value may name its argument."""
+
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(
-    r"(?<![\w/.@-])(?:[\w~./\\:-]*[/\\])?[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7}\b"
+    r"(?<![\w/.@-])(?:[\w~./\\:-]{0,250}[/\\])?[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7}\b"
 )
 _FILE_END = re.compile(r"\w\.[A-Za-z][A-Za-z0-9]{0,7}$|/|[\w:.]\\\w")
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE]-?\d+)?(?![\w.]*\w)")
@@ -71,7 +78,7 @@ def fill_arguments(
         elif name in named and name not in shown and _give(call, name, ast.Name(name)):
             settled.add(name)
             spare = [other for other in spare if other != name]
-    _place(record, call, sentence, values, settled, placing)
+    _place(record, call, sentence, values, settled, placing, variables)
     for node, place in _placeholders(call):
         if node.id in variables:
             continue
@@ -97,6 +104,7 @@ def _place(
     values: Sequence[Value],
     settled: set[str],
     placing: Callable[[], Placing | None],
+    variables: Mapping[str, str],
 ) -> None:
     """Give what the model takes the sentence to mean, as far as it stays documented."""
     offers = list(offers_of(record, values, settled))
@@ -109,7 +117,7 @@ def _place(
         given = copy.deepcopy(call)
         if (
             _give(given, name, ast.Constant(offer.literal))
-            and check_documented(record, ast.unparse(given)).status is CheckStatus.PASSED
+            and check_documented(record, ast.unparse(given), variables).status is CheckStatus.PASSED
         ):
             _give(call, name, ast.Constant(offer.literal))
             settled.add(name)
@@ -154,9 +162,11 @@ def _values(sentence: str) -> Iterator[Value]:
         blank(found)
     for found in _NUMBER.finditer("".join(rest)):
         text = found.group().replace(",", "")
+        if len(text) > NUMBER_CHARACTERS:
+            continue
         number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
         values.append(Value(number, found.start(), found.end()))
-    yield from sorted(values, key=lambda value: value.start)
+    yield from sorted(values, key=lambda value: value.start)[:VALUES]
 
 
 def _placeholders(call: ast.Call) -> list[tuple[ast.Name, int | str]]:
@@ -188,7 +198,8 @@ def _named(argument: Argument, sentence: str, values: list[Value]) -> Value | No
     for value in values:
         if value.used or not is_of_kind(value, argument):
             continue
-        before, after = sentence[: value.start], sentence[value.end :]
+        before = sentence[max(0, value.start - BEFORE_CHARACTERS) : value.start]
+        after = sentence[value.end :]
         if argument.default is not None and re.search(rf"{behind}$", before, re.IGNORECASE):
             return value
         if isinstance(value.value, int) and re.match(rf" {counted}\b", after, re.IGNORECASE):

@@ -24,7 +24,7 @@ from gorilla_jupyter.model.constrain import NOTHING
 from gorilla_jupyter.model.embedded import EmbeddedBackend, choose
 from gorilla_jupyter.model.prompt import Prompt, readable
 from gorilla_jupyter.record import ApiRecord, parse_call
-from gorilla_jupyter.verify import check_documented
+from gorilla_jupyter.verify import NONE, check_documented
 
 ATTEMPTS = 2
 """How often a model may write a call that no document has."""
@@ -86,12 +86,16 @@ def propose(
         written = read(text)
         if written.declines:
             return
-        chosen = _documented(written, prompt.documents)
+        chosen = _documented(written, prompt.documents, request.variables)
         if chosen is not None:
             yield chosen
             break
         meant = _meant(text, prompt.documents)
-        prompt = replace(prompt, written=text[:WRITTEN_CHARACTERS], fault=_fault(written, meant))
+        prompt = replace(
+            prompt,
+            written=text[:WRITTEN_CHARACTERS],
+            fault=_fault(written, meant, request.variables),
+        )
     else:
         instead = (
             f"the documented call of {meant.api_name} stands in its place"
@@ -103,7 +107,7 @@ def propose(
             stand_in=DEFAULT_MODEL,
         )
         if meant:
-            call = fill_arguments(meant, request.instruction)
+            call = fill_arguments(meant, request.instruction, request.variables)
             chosen = Proposal(meant, call, _about(meant), score=0.5)
             yield chosen
     others = EmbeddedBackend().propose(request, documents)
@@ -117,23 +121,28 @@ def best_first(documents: Sequence[Document], sentence: str) -> tuple[Document, 
     return readable(sorted(documents, key=lambda found: order.get(found.record.id, len(order))))
 
 
-def _documented(written: Written, documents: Sequence[Document]) -> Proposal | None:
+def _documented(
+    written: Written, documents: Sequence[Document], variables: Mapping[str, str]
+) -> Proposal | None:
     for document in documents:
-        if call := documented_call(document.record, written.api_call):
+        if call := documented_call(document.record, written.api_call, variables):
             explanation = written.explanation or _about(document.record)
             return Proposal(document.record, call, explanation, score=1.0)
     return None
 
 
-def documented_call(record: ApiRecord, text: str) -> str:
-    """``text`` as a call of the record, without what stands around it; "" if it is none."""
+def documented_call(record: ApiRecord, text: str, variables: Mapping[str, str] = NONE) -> str:
+    """``text`` as a call of the record, without what stands around it; "" if it is none.
+
+    :param variables: see :func:`gorilla_jupyter.verify.check_documented`.
+    """
     call = parse_call(text)
     if call is None or record.call is None:
         return ""
     if ast.dump(call) == ast.dump(record.call):
         return record.api_call
     plain = ast.unparse(call)
-    passed = check_documented(record, plain).status is CheckStatus.PASSED
+    passed = check_documented(record, plain, variables).status is CheckStatus.PASSED
     return plain if passed else ""
 
 
@@ -183,10 +192,10 @@ def _function_field(text: str) -> Mapping[str, str]:
     return {"api_call": call} if marker else {}
 
 
-def _fault(written: Written, meant: ApiRecord | None) -> str:
+def _fault(written: Written, meant: ApiRecord | None, variables: Mapping[str, str]) -> str:
     if not written.api_call or meant is None:
         return "That has no api_call of the documentation above."
-    return check_documented(meant, written.api_call).sentence
+    return check_documented(meant, written.api_call, variables).sentence
 
 
 def _meant(text: str, documents: Sequence[Document]) -> ApiRecord | None:

@@ -183,7 +183,8 @@ class SearchHandler(GorillaHandler):
         from gorilla_jupyter.answer import check_text
 
         text = check_text(self.read_query("q") or "", "text to search for")
-        limit = self.read_query("limit") or str(SEARCH_LIMIT)
+        usual = min(SEARCH_LIMIT, self.extension.limits()["documents"])
+        limit = self.read_query("limit") or str(usual)
         if not re.fullmatch("[0-9]{1,9}", limit):
             raise RestError(400, f"'limit' must be a whole number, not '{limit:.80}'.")
         filters = {name: self.read_query(name) for name in FILTERS}

@@ -105,7 +105,7 @@ class Worker:
                 if self._unfinished:
                     continue
                 quiet = 0.0
-                if next(encoding, None) is not None:
+                if _goes_on(encoding):
                     continue
                 request = self._ready.get()
             if request is None:
@@ -228,6 +228,16 @@ def _judged_here(event: Event) -> Event:
     if isinstance(event, Answer):
         return replace(verify_here(event), nearest=with_installed(event.nearest))
     return event
+
+
+def _goes_on(encoding: Iterator[Progress]) -> bool:
+    """Take the next step, and tell whether there was one. A fault there is no question's: who asks
+    next is told of it, if it is still there."""
+    try:
+        return next(encoding, None) is not None
+    except Exception:
+        traceback.print_exc()
+        return False
 
 
 def main() -> None:

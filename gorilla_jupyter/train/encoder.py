@@ -19,11 +19,12 @@ nearly all records.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from gorilla_jupyter.index.scoring import TEMPERATURE
 from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
 from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.checking import Instruction
 from gorilla_jupyter.train.instructions import RUNS, Part, asked_as, part_of, with_aside
 
@@ -124,6 +126,8 @@ class EncoderTraining:
         self.asides = list(asides)
         self.hubs = _hubs(records, instructions, run)
         steps = sum(len(hub.training_steps(settings, self.seed, 0)) for hub in self.hubs)
+        told = [run, asdict(settings), off_topic, asides, [hub.told() for hub in self.hubs]]
+        self.made_of = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         self.total_steps = steps * settings.epochs
         groups = [
             {
@@ -317,6 +321,7 @@ class EncoderTraining:
 
         temporary = self.folder / f"{STATE}.writing"
         state = {
+            "made_of": self.made_of,
             "step": self.step,
             "model": self.model.state_dict(),
             "nothing": self.nothing.detach(),
@@ -327,13 +332,21 @@ class EncoderTraining:
         temporary.replace(self.folder / STATE)
 
     def _load_state(self) -> bool:
-        """Whether there was one."""
+        """Whether there was one.
+
+        :raises TrainingError: if it is another training's.
+        """
         import torch
 
         path = self.folder / STATE
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
+        if state.get("made_of") != self.made_of:
+            raise TrainingError(
+                f"{path} was trained on other data or with other settings. Name another folder, or "
+                "remove this one."
+            )
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.nothing.data = state["nothing"]
@@ -371,6 +384,15 @@ class _Hub:
         self.bank: torch.Tensor | None = None
         self._asked: dict[int, list[str]] = {}
         self._rivals: dict[int, list[int]] = {}
+
+    def told(self) -> list[object]:
+        """What is learned from, for telling one training from another."""
+        return [
+            self.name,
+            self.trained_on,
+            [document_text(record) for record in self.records],
+            sorted(self._asked.items()),
+        ]
 
     def ask(self, place: int, text: str) -> None:
         self._asked.setdefault(place, []).append(text)

@@ -181,6 +181,14 @@ def test_what_is_uninstalled_is_removed(tea: dict[str, ApiRecord], site: Path) -
     assert records("tea") == {}
 
 
+def test_the_catalogs_of_another_machines_environment_are_kept() -> None:
+    elsewhere = CatalogStore().environments / "elsewhere-12345678"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "environment.json").write_text('{"prefix": "/no/such/machine/venv"}')
+    index()
+    assert elsewhere.exists()
+
+
 def test_the_catalogs_of_an_environment_that_is_gone_are_forgotten(
     tea: dict[str, ApiRecord], tmp_path: Path
 ) -> None:

@@ -209,6 +209,30 @@ def test_encoding_stops_at_any_moment_and_goes_on(
     assert sorted(encoder.encoded) == sorted(map(document_text, (VOICE, CHOIR, EYES)))
 
 
+def test_encoding_goes_on_with_catalogs_that_change_meanwhile(
+    store: CatalogStore, encoder: MeaningEncoder, tmp_path: Path
+) -> None:
+    def catalog(name: str, count: int) -> list[str]:
+        found = [
+            replace(CHOIR, api_name=f"acme/{name}-{number}", description=f"{name} {number} hymns")
+            for number in range(count)
+        ]
+        write_records(store.folder / f"{name}.jsonl", found)
+        return [document_text(record) for record in found]
+
+    index = DocumentIndex(store, tmp_path / "new", encoder=lambda: encoder)
+    for name, count in (("much", 30), ("one", 6), ("two", 6), ("three", 6)):
+        catalog(name, count)
+        list(index.refresh())
+    encoding = index.encode()
+    next(encoding)
+    catalog("one", 2)  # the documents behind it move up
+    last = catalog("last", 4)
+    list(encoding)
+    assert set(last) <= set(encoder.encoded)
+    assert index.search(Request("hymns")).notices == ()
+
+
 def test_an_encoder_that_cannot_be_had_is_a_notice(store: CatalogStore, tmp_path: Path) -> None:
     def load() -> MeaningEncoder:
         raise EncoderError("The weights are gone.")

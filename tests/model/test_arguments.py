@@ -139,7 +139,7 @@ def test_a_method_is_called_on_the_one_variable_of_its_class_that_is_meant(
     record = a_method()
     call = fill_arguments(record, sentence, variables)
     assert call == f"{receiver}.to_csv()"
-    assert check_documented(record, call).status == "passed"
+    assert check_documented(record, call, variables).status == "passed"
 
 
 @pytest.mark.parametrize("document", [READ, LINSPACE, SPEECH, RENAME, UNTYPED, CUT, MINIMIZE])

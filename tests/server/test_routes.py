@@ -14,7 +14,8 @@ import pytest
 import yaml
 from jupyter_server.auth import Authorizer
 
-from gorilla_jupyter.answer import MAX_CHARACTERS, Answer
+from gorilla_jupyter.answer import MAX_CHARACTERS, Answer, Request
+from gorilla_jupyter.magics.client import Server
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
 from tests.model.conftest import Handler, ModelServer, answers, form
@@ -84,7 +85,7 @@ class TestAsk:
     async def test_streams_what_the_engine_finds(self, client: Client) -> None:
         reply = await client("POST", "/gorilla/ask", body=SENTENCE)
         names = list(dict.fromkeys(value["event"] for value in reply.values))
-        assert names == ["started", "progress", "documents", "candidate", "answer"]
+        assert names == ["started", "documents", "candidate", "answer"]
         (found,) = reply.named("answer")
         answer = Answer.from_json(found)
         assert len(answer.candidates) == len(reply.named("candidate")) == 2
@@ -168,6 +169,22 @@ class TestAsk:
         reply = await client("POST", "/gorilla/ask", body={"instruction": "load a TTS model"})
         assert len(reply.named("documents")[0]["documents"]) <= 5
         assert len(reply.named("answer")[0]["candidates"]) == 2
+
+    @pytest.mark.parametrize("gorilla_config", [{"max_candidates": 2, "max_documents": 5}])
+    async def test_who_asks_for_no_number_gets_what_is_allowed(
+        self,
+        client: Client,
+        jp_auth_header: dict[str, str],
+        jp_base_url: str,
+        http_server_port: Any,
+    ) -> None:
+        found = await client("GET", "/gorilla/search", params={"q": "load a TTS model"})
+        assert len(found.json["documents"]) == 5
+        token = jp_auth_header["Authorization"].removeprefix("token ")
+        server = Server(f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}", token)
+        events = await asyncio.to_thread(lambda: list(server.stream(Request("load a TTS model"))))
+        assert isinstance(events[-1], Answer)
+        assert len(events[-1].candidates) == 2
 
     @pytest.mark.parametrize("gorilla_config", [{"allowed_models": ["missing"]}])
     async def test_only_allowed_models_are_asked(self, client: Client) -> None:

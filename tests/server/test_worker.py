@@ -75,7 +75,7 @@ def user_catalog(gorilla_home: Path) -> Callable[[str], None]:
 def test_an_ask_yields_the_engines_events_and_an_end() -> None:
     *messages, end = run(request("ask", instruction="load a TTS model", candidates=1))
     names = [message["event"]["event"] for message in messages]
-    assert list(dict.fromkeys(names)) == ["progress", "documents", "candidate", "answer"]
+    assert list(dict.fromkeys(names)) == ["documents", "candidate", "answer"]
     assert end["end"] == "done"
     assert all(message["id"] == "ask" for message in (*messages, end))
 
