@@ -17,10 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gorilla_jupyter.index.words import ASIDE_STEMS
 
 MAX_TERMS = 64
 """How many different words of a text are looked for: of more, those that tell most."""
@@ -31,7 +34,8 @@ WORDS = 0.15
 KEYWORDS = 3
 """A sentence of at most so many telling words names something, such as a task: a document that has
 them all is meant, as is one whose full name the sentence has, and vectors, which were made for
-needs, do not decide among several."""
+needs, do not decide among several. Where some say how it is to be run, a document that has all
+others in its title is meant too."""
 
 UNFIT = 0.1
 """What a document loses that is made for languages of which the sentence says nothing, in cosines:
@@ -152,6 +156,10 @@ def best_documents(
         named = np.zeros(count, dtype=bool)
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
+        what = [term for term in terms if term not in ASIDE_STEMS]
+        if 0 < len(what) <= KEYWORDS and len(what) < len(terms):
+            having_it = [documents_with(reader, "title", term) for term in what]
+            named[reduce(np.intersect1d, having_it)] = True
         for name in names:
             named[documents_with(reader, "title", name)] = True
         named &= allowed

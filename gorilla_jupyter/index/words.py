@@ -26,6 +26,11 @@ REQUEST_WORDS = frozenset(
 )
 """Words that most requests have and that tell no document from another."""
 
+ASIDE_WORDS = frozenset(
+    "bf16 bfloat16 cpu cuda float16 fp16 gpu gpus half mps nvidia precision run running".split()
+)
+"""Words on how something is to be run, which hardly any document has."""
+
 _WORD = re.compile(r"[^\W_]+")
 _STEM_FILTER = StemFilter()
 
@@ -36,6 +41,7 @@ STEMS = TOKENS | _STEM_FILTER
 """Likewise into their stems."""
 
 _REQUEST_STEMS = frozenset(token.text for token in STEMS(" ".join(sorted(REQUEST_WORDS))))
+ASIDE_STEMS = frozenset(token.text for token in STEMS(" ".join(sorted(ASIDE_WORDS))))
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

@@ -119,6 +119,13 @@ def test_a_document_says_how_likely_it_fits(index: DocumentIndex) -> None:
     assert poor.fit < 0.5 < best.fit
 
 
+def test_what_is_named_is_meant_however_it_is_to_be_run(index: DocumentIndex) -> None:
+    (best, *_) = index.search(Request("eyes, on cuda in half precision")).documents
+    assert best.record.api_name == "acme/eyes"
+    assert best.fit is not None
+    assert best.fit > 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
