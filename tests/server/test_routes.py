@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from jupyter_server.auth import Authorizer
 
-from gorilla_jupyter.answer import MAX_CHARACTERS, Answer, Request
+from gorilla_jupyter.answer import MAX_CHARACTERS, Answer, Event, Request
 from gorilla_jupyter.magics.client import Server
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
@@ -181,8 +183,17 @@ class TestAsk:
         found = await client("GET", "/gorilla/search", params={"q": "load a TTS model"})
         assert len(found.json["documents"]) == 5
         token = jp_auth_header["Authorization"].removeprefix("token ")
-        server = Server(f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}", token)
-        events = await asyncio.to_thread(lambda: list(server.stream(Request("load a TTS model"))))
+        url = f"http://127.0.0.1:{http_server_port[-1]}{jp_base_url}"
+
+        def ask() -> list[Event]:
+            events = list(Server(url, token).stream(Request("load a TTS model")))
+            with warnings.catch_warnings():
+                # A kernel keeps its connection to the server for as long as it lives.
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
+            return events
+
+        events = await asyncio.to_thread(ask)
         assert isinstance(events[-1], Answer)
         assert len(events[-1].candidates) == 2
 
