@@ -13,7 +13,6 @@ from jupyter_core.paths import jupyter_config_path, jupyter_path
 
 from gorilla_jupyter.catalog.files import CatalogFileError
 from gorilla_jupyter.catalog.store import CatalogStore
-from gorilla_jupyter.index.search import index_folder
 from gorilla_jupyter.index.vectors import EncoderError
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 from gorilla_jupyter.model.encoder import MODEL, WEIGHTS
@@ -63,7 +62,7 @@ def examine() -> list[Finding]:
         _model(),
         *_catalogs(),
         _writable("Catalog folder", CatalogStore().folder),
-        _writable("Index folder", index_folder()),
+        *_index(),
     ]
 
 
@@ -162,8 +161,17 @@ def _catalogs() -> Iterator[Finding]:
         )
 
 
+def _index() -> Iterator[Finding]:
+    try:
+        from gorilla_jupyter.index.search import index_folder
+    except ImportError:
+        return  # what is missing for it stands among the packages
+    yield _writable("Index folder", index_folder())
+
+
 def _writable(subject: str, folder: Path) -> Finding:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    # Not Path.exists, which fails where a folder on the way may not be searched.
+    existing = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
     if existing.is_dir() and os.access(existing, os.W_OK):
         return Finding(subject, True, str(folder))
     return Finding(

@@ -23,11 +23,11 @@ from gorilla_jupyter.record import (
 )
 from gorilla_jupyter.signature import check_signatures, distribution_version
 
-NONE: Mapping[str, str] = MappingProxyType({})
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 def verify(
-    record: ApiRecord, api_call: str, code: str, variables: Mapping[str, str] = NONE
+    record: ApiRecord, api_call: str, code: str, variables: Mapping[str, str] = NO_VARIABLES
 ) -> tuple[Check, ...]:
     """The checks that need no environment; those that do are left unknown.
 
@@ -66,7 +66,7 @@ def with_installed(documents: Iterable[Document]) -> tuple[Document, ...]:
 
 
 def check_documented(
-    record: ApiRecord, api_call: str, variables: Mapping[str, str] = NONE
+    record: ApiRecord, api_call: str, variables: Mapping[str, str] = NO_VARIABLES
 ) -> Check:
     """Whether ``api_call`` is the documented call but for arguments that its document allows.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -389,7 +390,11 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def _introduce(folder: Path, environment: Environment) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    said = {"prefix": environment.prefix, "executable": environment.executable}
+    said = {
+        "prefix": environment.prefix,
+        "executable": environment.executable,
+        "machine": platform.node(),
+    }
     path = folder / "environment.json"
     if not path.exists() or path.read_text(encoding="utf-8") != json.dumps(said):
         path.write_text(json.dumps(said), encoding="utf-8")
@@ -398,7 +403,7 @@ def _introduce(folder: Path, environment: Environment) -> None:
 def _forget_lost_environments(store: CatalogStore) -> None:
     for path in store.environments.glob("*/environment.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            prefix = Path(json.loads(path.read_text(encoding="utf-8"))["prefix"])
-            # Where its surroundings are missing too, this is another machine, or a disk is.
-            if prefix.parent.exists() and not prefix.exists():
+            said = json.loads(path.read_text(encoding="utf-8"))
+            # Machines may share a home, and have their environments in the same places or not.
+            if said["machine"] == platform.node() and not Path(said["prefix"]).exists():
                 shutil.rmtree(path.parent, ignore_errors=True)

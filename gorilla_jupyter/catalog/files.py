@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from gorilla_jupyter.catalog import openapi
@@ -128,6 +129,7 @@ def _parts(value: object, text: str, line: int, source: str) -> Iterator[ApiReco
             yield _Fault(str(error), error.field)
 
 
+@lru_cache(maxsize=1)
 def _lines_of_paths(text: str) -> dict[str, int]:
     """Where the paths of an OpenAPI document stand as keys, as far as each has its own line."""
     lines: dict[str, int] = {}

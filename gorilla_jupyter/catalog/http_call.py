@@ -43,18 +43,21 @@ class HttpCall:
     body: dict[str, ast.expr] = field(default_factory=dict)
     auth: ast.expr | None = None
     places: dict[str, tuple[object, str]] = field(default_factory=dict)
-    _variables: dict[str, str] = field(default_factory=dict)
+    _variables: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def variable(self, name: str, value: object, remark: str = "") -> ast.Name:
-        """A name of the cell for ``name`` of the document, assigned to ``value``."""
-        if name not in self._variables:
+    def variable(self, place: str, name: str, value: object, remark: str = "") -> ast.Name:
+        """A name of the cell for ``name`` of the document, assigned to ``value``.
+
+        :param place: where it is sent: elsewhere, another thing may have that name.
+        """
+        if (place, name) not in self._variables:
             base = _identifier(name)
             found, number = base, 2
             while found in self.places or found in _NAMES_OF_THE_CELL:
                 found, number = f"{base}_{number}", number + 1
-            self._variables[name] = found
+            self._variables[place, name] = found
             self.places[found] = (value, remark)
-        return ast.Name(self._variables[name])
+        return ast.Name(self._variables[place, name])
 
     def expression(self) -> ast.Call:
         """The call."""

@@ -81,6 +81,12 @@ def is_document(value: Mapping[str, Any]) -> bool:
     return ("openapi" in value or "swagger" in value) and "api_call" not in value
 
 
+MAX_PROPERTIES = 1000
+MAX_ARGUMENTS = 100_000
+"""How many properties one operation may take, and all of a document together may have arguments: a
+small file may say that each of many operations takes all that another part of it lists."""
+
+
 def read_document(document: Mapping[str, Any], *, source: str) -> Iterator[ApiRecord | Unread]:
     """The operations of a document, in its order; one that cannot be read costs only itself."""
     version = document.get("openapi")
@@ -92,9 +98,13 @@ def read_document(document: Mapping[str, Any], *, source: str) -> Iterator[ApiRe
     if not isinstance(paths, Mapping) or not paths:
         yield Unread(None, "", "this OpenAPI document has no paths, so there is nothing to call")
         return
+    arguments = 0
     for path, item in paths.items():
         if str(path).startswith("x-"):
             continue
+        if arguments > MAX_ARGUMENTS:
+            yield Unread(str(path), path, f"{path}: nothing is read from here on, it is too much")
+            return
         try:
             shared = _mapping(_resolved(item, document), "the path")
         except _DocumentError as error:
@@ -105,7 +115,9 @@ def read_document(document: Mapping[str, Any], *, source: str) -> Iterator[ApiRe
                 continue
             name = f"{method.upper()} {path}"
             try:
-                yield _Operation(document, path, method, shared).record(source)
+                record = _Operation(document, path, method, shared).record(source)
+                arguments += len(record.api_arguments)
+                yield record
             except _DocumentError as error:
                 yield Unread(name, path, f"{name}: {error}")
             except RecursionError:
@@ -182,7 +194,7 @@ class _Operation:
         if not (required or "default" in schema):
             return  # left to the server
         sample = self._sample_of(parameter, schema, name)
-        variable = self.http.variable(name, sample, description)
+        variable = self.http.variable(place, name, sample, description)
         if place == "query":
             self.http.params[name] = variable
         elif place in ("header", "cookie"):
@@ -244,6 +256,7 @@ class _Operation:
         for word, names in (("data", sample.keys() - files), ("files", files)):
             entries = {
                 name: self.http.variable(
+                    word,
                     name,
                     f"<{name}>".encode() if name in files else sample[name],
                     "the content of the file" if name in files else "",
@@ -302,7 +315,7 @@ class _Operation:
             self.http.url.append(ast.Name("base_url"))
         for number, piece in enumerate(re.split(r"\{([^{}]+)\}", self.path)):
             if number % 2:
-                self.http.url.append(self.http.variable(piece, f"<{piece}>"))
+                self.http.url.append(self.http.variable("path", piece, f"<{piece}>"))
             elif piece:
                 self.http.url.append(ast.Constant(piece))
 
@@ -404,6 +417,8 @@ def _resolved(value: object, document: Mapping[str, Any]) -> object:
             raise _DocumentError(
                 f"it refers to '{reference:.200}' outside of this file, which is not fetched"
             )
+        if not re.match("#(/|$)", reference):
+            raise _DocumentError(f"it refers to '{reference:.200}', and anchors are not followed")
         if reference in seen:
             raise _DocumentError(f"its reference '{reference:.200}' leads back to itself")
         seen.add(reference)
@@ -432,6 +447,8 @@ def _properties(schema: Mapping[str, Any], operation: _Operation) -> dict[str, o
         found = {**_optional(part.get("properties")), **found}
         parts = part.get("allOf")
         left += map(operation.schema, reversed(parts) if isinstance(parts, list) else ())
+        if len(found) > MAX_PROPERTIES:
+            raise _DocumentError(f"it takes more than {MAX_PROPERTIES} properties")
     return found
 
 

@@ -201,7 +201,9 @@ class Client:
                 return self.server.search(text, limit)
             except ServerGoneError:
                 pass
-        return self.gorilla.search(text, **({} if limit is None else {"limit": limit}))
+        if limit is None:
+            return self.gorilla.search(text)
+        return self.gorilla.search(text, limit=limit)
 
 
 def current_folder() -> str | None:
@@ -216,9 +218,11 @@ def current_folder() -> str | None:
 
 def find_server(url: str = "") -> Server | None:
     """The server at ``url``, or the one that started this kernel; None where there is neither."""
-    token = os.environ.get("GORILLA_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN") or ""
+    token = os.environ.get("GORILLA_TOKEN", "")
     if url:
         return Server(url, token)
+    # Of no use, and no business, to other servers than the one that the Hub started.
+    token = token or os.environ.get("JUPYTERHUB_API_TOKEN", "")
     parent = os.environ.get("JPY_PARENT_PID")
     if parent is None:
         return None

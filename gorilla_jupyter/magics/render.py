@@ -187,7 +187,8 @@ def _check_line(check: Check) -> str:
 
 def _checks_html(candidate: Candidate) -> str:
     return "".join(
-        f'<div><span class="{check.status}">{_MARKS[check.status]} {check.name}</span> '
+        f'<div><span class="{check.status}">{_MARKS[check.status]} '
+        f"{html.escape(check.name)}</span> "
         f'<span class="muted">{html.escape(check.sentence)}</span></div>'
         for check in candidate.checks
     )

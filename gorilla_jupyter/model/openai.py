@@ -172,7 +172,11 @@ class OpenAIBackend:
             ) from error
 
     def _client(self) -> httpx.AsyncClient:
-        key = os.environ.get(key_variable(self._url.host))
+        variable = key_variable(self._url.host)
+        key = os.environ.get(variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            # What h11 says of it has the key in it.
+            raise ModelFailureError(f"{variable} has characters that no key can have.")
         return httpx.AsyncClient(
             base_url=self._url,
             headers={

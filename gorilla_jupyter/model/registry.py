@@ -124,14 +124,24 @@ def pull(model_id: str) -> Iterator[Progress]:
         ]
         if not any(sibling.rfilename.endswith(".safetensors") for sibling in files):
             raise ModelError(f"{model_id} has no weights as safetensors, and others are not read.")
-        _check_room(sum(sibling.size or 0 for sibling in files))
+        missing = [
+            sibling
+            for sibling in files
+            if not isinstance(
+                hub.try_to_load_from_cache(model_id, sibling.rfilename, revision=described.sha),
+                str,
+            )
+        ]
+        _check_room(sum(sibling.size or 0 for sibling in missing))
         for number, sibling in enumerate(files):
             yield Progress(f"{model_id}: {sibling.rfilename}", number, len(files))
             path = hub.hf_hub_download(model_id, sibling.rfilename, revision=described.sha)
             if sibling.lfs is not None:
                 _check_hash(Path(path), sibling.lfs.sha256)
         yield Progress(f"{model_id} is there", len(files), len(files))
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # each version raises what its transport does
         reason = " ".join(str(error).split())
         raise ModelError(f"{model_id} cannot be pulled ({reason:.300}).") from error
 

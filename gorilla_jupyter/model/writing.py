@@ -24,7 +24,7 @@ from gorilla_jupyter.model.constrain import NOTHING
 from gorilla_jupyter.model.embedded import EmbeddedBackend, choose
 from gorilla_jupyter.model.prompt import Prompt, readable
 from gorilla_jupyter.record import ApiRecord, parse_call
-from gorilla_jupyter.verify import NONE, check_documented
+from gorilla_jupyter.verify import NO_VARIABLES, check_documented
 
 ATTEMPTS = 2
 """How often a model may write a call that no document has."""
@@ -131,7 +131,9 @@ def _documented(
     return None
 
 
-def documented_call(record: ApiRecord, text: str, variables: Mapping[str, str] = NONE) -> str:
+def documented_call(
+    record: ApiRecord, text: str, variables: Mapping[str, str] = NO_VARIABLES
+) -> str:
     """``text`` as a call of the record, without what stands around it; "" if it is none.
 
     :param variables: see :func:`gorilla_jupyter.verify.check_documented`.

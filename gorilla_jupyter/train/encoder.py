@@ -92,6 +92,7 @@ class EncoderTraining:
     :param folder: where the model, its log and what is needed to go on are kept.
     :param records: of all hubs; those of one source are a hub.
     :param run: which of the runs this is: each has its own seed, and holds out its own records.
+    :ivar made_of: a hash of all that it learns from, and how; a run is continued on nothing else.
     """
 
     def __init__(

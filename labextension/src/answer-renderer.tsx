@@ -1,9 +1,9 @@
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ReactWidget } from '@jupyterlab/ui-components';
-import { Component, type ReactNode } from 'react';
 
 import { CandidateCard } from './components/candidate';
+import { Guarded } from './components/guarded';
 import type { IServices } from './components/services';
 import type { Inserter } from './insert';
 import { warn } from './notify';
@@ -56,7 +56,9 @@ class AnswerRenderer extends ReactWidget implements IRenderMime.IRenderer {
       return null;
     }
     return (
-      <Guarded otherwise={trans.__('This answer cannot be shown: it is not in the form of one.')}>
+      <Guarded
+        otherwise={<p>{trans.__('This answer cannot be shown: it is not in the form of one.')}</p>}
+      >
         <AnswerView
           answer={answer}
           services={services}
@@ -155,17 +157,4 @@ function AnswerView({
       )}
     </section>
   );
-}
-
-/** A notebook from elsewhere may hold anything under our MIME type. */
-class Guarded extends Component<{ otherwise: string; children: ReactNode }, { failed: boolean }> {
-  override state = { failed: false };
-
-  static getDerivedStateFromError(): { failed: boolean } {
-    return { failed: true };
-  }
-
-  override render(): ReactNode {
-    return this.state.failed ? <p>{this.props.otherwise}</p> : this.props.children;
-  }
 }

@@ -85,7 +85,8 @@ export function addCommands(parts: IParts): void {
       if (code === undefined || index < 0) {
         return;
       }
-      if (settings.get('place') === 'replace') {
+      const unchanged = sentenceOfCell(cell.model.sharedModel.getSource()) === sentence;
+      if (settings.get('place') === 'replace' && unchanged) {
         await inserter.replace(panel, index, code);
       } else {
         await inserter.below(panel, index, code);

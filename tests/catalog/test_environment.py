@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import platform
 import sys
 from pathlib import Path
@@ -184,7 +185,8 @@ def test_what_is_uninstalled_is_removed(tea: dict[str, ApiRecord], site: Path) -
 def test_the_catalogs_of_another_machines_environment_are_kept() -> None:
     elsewhere = CatalogStore().environments / "elsewhere-12345678"
     elsewhere.mkdir(parents=True)
-    (elsewhere / "environment.json").write_text('{"prefix": "/no/such/machine/venv"}')
+    said = {"prefix": "/no/such/venv", "machine": f"not-{platform.node()}"}
+    (elsewhere / "environment.json").write_text(json.dumps(said))
     index()
     assert elsewhere.exists()
 
@@ -194,7 +196,8 @@ def test_the_catalogs_of_an_environment_that_is_gone_are_forgotten(
 ) -> None:
     gone = CatalogStore().environments / "gone-12345678"
     gone.mkdir()
-    (gone / "environment.json").write_text(f'{{"prefix": "{(tmp_path / "gone").as_posix()}"}}')
+    said = {"prefix": (tmp_path / "gone").as_posix(), "machine": platform.node()}
+    (gone / "environment.json").write_text(json.dumps(said))
     (gone / "tea-1.0-1.jsonl").write_text("")
     index()
     assert not gone.exists()

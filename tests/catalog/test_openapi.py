@@ -14,6 +14,7 @@ import pytest
 
 from gorilla_jupyter.answer import CheckStatus
 from gorilla_jupyter.catalog.files import Reading, read_file
+from gorilla_jupyter.catalog.openapi import MAX_PROPERTIES
 from gorilla_jupyter.compose import compose
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.verify import check_documented, check_syntax
@@ -220,6 +221,33 @@ def test_a_cyclic_reference_is_followed_once(petstore: dict[str, ApiRecord]) -> 
 def test_a_document_in_json_is_read_too(tmp_path: Path) -> None:
     record = the_record(tmp_path, an_operation())
     assert record.api_call == "httpx.get('https://shop.example/items')"
+
+
+def test_an_anchor_is_not_taken_for_the_whole_document(tmp_path: Path) -> None:
+    said = the_refusal(tmp_path, an_operation(parameters=[{"$ref": "#size"}]))
+    assert "'#size', and anchors are not followed" in said
+
+
+def test_parameters_of_one_name_in_two_places_are_two(tmp_path: Path) -> None:
+    operation = an_operation(
+        parameters=[
+            {"name": "name", "in": where, "required": True, "example": where}
+            for where in ("query", "header")
+        ]
+    )
+    record = the_record(tmp_path, operation)
+    assert "name = 'query'" in record.example_code
+    assert "name_2 = 'header'" in record.example_code
+    assert "params={'name': name}, headers={'name': name_2}" in record.api_call
+
+
+def test_a_body_that_takes_too_much_is_refused(tmp_path: Path) -> None:
+    schema: dict[str, Any] = {
+        "properties": {f"p{number}": {} for number in range(MAX_PROPERTIES + 1)}
+    }
+    body = {"content": {"application/json": {"schema": schema}}}
+    said = the_refusal(tmp_path, an_operation(requestBody=body))
+    assert f"it takes more than {MAX_PROPERTIES} properties" in said
 
 
 def test_an_external_reference_is_named_and_never_fetched(tmp_path: Path, shop: _Shop) -> None:

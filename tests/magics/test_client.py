@@ -27,11 +27,16 @@ PROGRESS = json.dumps(event_to_json(Progress("Indexing", 1, 2)))
 
 
 @contextmanager
-def replying(status: int, body: str) -> Iterator[str]:
-    """A server that gives one reply to everything, and its address."""
+def replying(status: int, body: str, tokens: list[str | None] | None = None) -> Iterator[str]:
+    """A server that gives one reply to everything, and its address.
+
+    :param tokens: takes what each request was authorised with.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if tokens is not None:
+                tokens.append(self.headers["Authorization"])
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
             self.end_headers()
@@ -94,6 +99,17 @@ def test_a_half_written_server_file_is_passed_over(
     (runtime / "jpserver-0.json").write_text('{"pid": ')
     monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
     assert find_server() is not None
+
+
+def test_the_hubs_token_is_for_its_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub-secret")
+    tokens: list[str | None] = []
+    with replying(500, "", tokens) as url:
+        server = find_server(url)
+        assert server is not None
+        with pytest.raises(ServerRefusalError):
+            server.status()
+    assert tokens == [None]
 
 
 def test_without_a_parent_there_is_no_server(runtime: Path) -> None:

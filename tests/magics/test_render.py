@@ -9,7 +9,7 @@ from gorilla_jupyter.magics import render
 from gorilla_jupyter.record import ApiRecord
 
 HOSTILE = '</style></pre><script>alert(1)</script><img src=x onerror=alert(1)> & "quotes" **bold**'
-CHECK = Check("documented", CheckStatus.PASSED, HOSTILE)
+CHECK = Check(HOSTILE, CheckStatus.PASSED, HOSTILE)  # type: ignore[arg-type]
 
 
 def hostile_record() -> ApiRecord:

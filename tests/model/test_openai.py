@@ -291,6 +291,25 @@ def test_the_key_of_the_server_is_sent_to_it_and_no_other(
     assert headers["Authorization"] == "Bearer secret"
 
 
+def test_a_line_end_behind_the_key_is_not_part_of_it(
+    gorilla: Gorilla, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GORILLA_KEY_127_0_0_1", "secret\n")
+    ask(gorilla, model_server, streams(form(ON_CUDA)))
+    ((headers, _),) = model_server.requests
+    assert headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["secret\nvalue", "secrét"])
+def test_what_can_be_no_key_is_refused_and_not_repeated(
+    gorilla: Gorilla, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("GORILLA_KEY_127_0_0_1", key)
+    answer = ask(gorilla, model_server, streams(form(ON_CUDA)))
+    assert "GORILLA_KEY_127_0_0_1 has characters that no key can have" in answer.notices[0]
+    assert "secr" not in str(answer.to_json())
+
+
 def test_on_this_machine_no_proxy_is_used_and_nothing_has_left(
     gorilla: Gorilla, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

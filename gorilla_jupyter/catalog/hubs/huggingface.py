@@ -13,7 +13,7 @@ from gorilla_jupyter.catalog.hubs.found import Found, HubRefusal, Shipped
 from gorilla_jupyter.catalog.hubs.web import PageError, Params, Web, parse_json
 from gorilla_jupyter.catalog.recipes import record_for
 from gorilla_jupyter.catalog.sources import SourceError, Sources, load_sources
-from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.record import ApiRecord, RecordError
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -170,11 +170,13 @@ def _found(
             values=rule.values,
             performance=_performance(front),
         )
+        return ApiRecord.from_json(record)
     except PageError as error:
         return HubRefusal(name, str(error), error.passing)
     except SourceError as error:
         return HubRefusal(name, f"makes no record: {error.problem}")
-    return ApiRecord.from_json(record)
+    except RecordError as error:
+        return HubRefusal(name, f"makes no record: {error}")
 
 
 def _rule(task: str, model: Mapping[str, Any]) -> Rule:
@@ -244,7 +246,7 @@ def _performance(front: Mapping[str, Any]) -> dict[str, Any]:
             for metric in map(_mapping, _list(_mapping(result).get("metrics"))[:5]):
                 kind, value = metric.get("type"), metric.get("value")
                 number = isinstance(value, int | float) and not isinstance(value, bool)
-                if isinstance(kind, str) and number and abs(float(value or 0)) < 1e9:
+                if isinstance(kind, str) and number and -1e9 < (value or 0) < 1e9:
                     metrics[cards.plain(kind)[:40]] = value
             data = _mapping(_mapping(result).get("dataset")).get("name")
             if metrics and isinstance(data, str):

@@ -3,6 +3,7 @@ import { useEffect, useRef } from 'react';
 
 import { CandidateCard } from '../components/candidate';
 import { DocumentView } from '../components/document';
+import { Guarded } from '../components/guarded';
 import type { IServices } from '../components/services';
 import type { Settings } from '../settings';
 import type { StatusModel } from '../status';
@@ -21,6 +22,7 @@ export interface IPanelProps {
 /** The box, and below it either what was found or the document that is open. */
 export function GorillaPanel(props: IPanelProps): JSX.Element {
   const { model, services } = props;
+  const { trans } = services;
   const root = useRef<HTMLDivElement>(null);
   const focusBack = useRef('');
   const { shown } = model;
@@ -40,7 +42,23 @@ export function GorillaPanel(props: IPanelProps): JSX.Element {
       <Progress {...props} />
       <div className="jp-Gorilla-body">
         {shown ? (
-          <DocumentView shown={shown} back={() => model.open(null)} services={services} />
+          <Guarded
+            key={shown.id}
+            otherwise={
+              <>
+                <button
+                  className="jp-mod-styled"
+                  data-gorilla-back=""
+                  onClick={() => model.open(null)}
+                >
+                  {trans.__('Back')}
+                </button>
+                <p>{trans.__('This document cannot be shown: it is not in the form of one.')}</p>
+              </>
+            }
+          >
+            <DocumentView shown={shown} back={() => model.open(null)} services={services} />
+          </Guarded>
         ) : (
           <Found {...props} />
         )}

@@ -60,7 +60,10 @@ function dragOnMove(press: PointerEvent, found: Document, services: IServices): 
   const released = new AbortController();
   const { signal } = released;
   let cell: Promise<string> | null = null;
-  document.addEventListener('pointerup', () => released.abort(), { signal });
+  // A browser that takes a touch for scrolling cancels it.
+  for (const end of ['pointerup', 'pointercancel']) {
+    document.addEventListener(end, () => released.abort(), { signal });
+  }
   document.addEventListener(
     'pointermove',
     event => {
