@@ -63,6 +63,8 @@ _NEAREST: Features = {"near": 0.9, "nearer": 0.7, "near the sentence": 0.9}
 _WORD = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?")
 # Not what is said of another argument, as in "if mode='valid'".
 _QUOTED = re.compile(r"(?<![\w'\"=])(?<!= )(?<!\bis )(['\"])([^'\"\s]{1,24})\1(?!\w)")
+# Of which a word of the description is a part, and not the whole.
+_MANY = re.compile(r"(?:list|tuple|set|dict)\[.*\](?: \| None)?")
 _PART = re.compile(r"[,;:.](?:\s|$)|\b(?:and|with|but|then|having)\b", re.IGNORECASE)
 _SPACED = re.compile(r"\S+")
 _COUNT = re.compile(r"\W*(?:the )?(?:max\w* )?(?:number|how many)", re.IGNORECASE)
@@ -229,7 +231,7 @@ def read_regressions(path: Path) -> Mapping[str, Regression]:
 def documented_literals(argument: Argument) -> tuple[str | bool, ...]:
     """The literals that the document lists for an optional argument."""
     default, kind = argument.default, argument.type
-    if default is None:
+    if default is None or _MANY.fullmatch(kind):
         return ()
     literals: list[str | bool] = []
     if default in ("True", "False") or re.match(r"(?:str \| )?bool\b", kind):

@@ -85,6 +85,7 @@ def test_the_kernel_checks_what_is_installed_there(kernel: Kernel) -> None:
 
 
 def test_progress_is_shown_while_the_index_is_built(gorilla_home: Path) -> None:
+    save_catalog(gorilla_home / "catalogs")
     with JupyterServer() as server:
         kernel = server.start_kernel()
         kernel.run("%load_ext gorilla_jupyter")

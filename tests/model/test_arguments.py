@@ -187,6 +187,14 @@ def test_what_a_sentence_asks_for_in_its_own_words_is_given(
     assert given in fill_arguments(record, sentence)
 
 
+def test_no_part_of_a_list_is_given_for_the_list() -> None:
+    about = "Which stems to estimate, such as ['vocals']; all four when None."
+    stems = Argument("targets", "list[str] | None", "None", about)
+    record = ApiRecord("Audio", "Widgets", "Unmix", "widgets", "load('model')", (MODEL, stems))
+    sentence = "split a song into vocals, drums, bass and other instruments"
+    assert fill_arguments(record, sentence) == "load('model')"
+
+
 @pytest.mark.parametrize("argument", [DEVICE, PRECISION, BACKEND, INDEX, ASCENDING, NROWS])
 @pytest.mark.parametrize(
     "sentence", ["a table of 3 cities in 2024", "what became of 'Anna'", "a voice for 2 letters"]
