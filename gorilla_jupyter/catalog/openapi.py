@@ -58,6 +58,11 @@ _STAND_INS: Mapping[str, object] = {
     "null": None,
 }
 
+MAX_PROPERTIES = 1000
+MAX_ARGUMENTS = 100_000
+"""How many properties one operation may take, and all of a document together may have arguments: a
+small file may say that each of many operations takes all that another part of it lists."""
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -79,12 +84,6 @@ class _DocumentError(Exception):
 def is_document(value: Mapping[str, Any]) -> bool:
     """Whether ``value`` says that it is an OpenAPI document, of whatever version."""
     return ("openapi" in value or "swagger" in value) and "api_call" not in value
-
-
-MAX_PROPERTIES = 1000
-MAX_ARGUMENTS = 100_000
-"""How many properties one operation may take, and all of a document together may have arguments: a
-small file may say that each of many operations takes all that another part of it lists."""
 
 
 def read_document(document: Mapping[str, Any], *, source: str) -> Iterator[ApiRecord | Unread]:

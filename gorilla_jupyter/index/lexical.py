@@ -192,7 +192,7 @@ class LexicalIndex:
         with self._reading():
             if not storage.index_exists():
                 with _locked(folder):
-                    if prebuilt is not None:
+                    if prebuilt is not None and not storage.index_exists():
                         _copy_index(_home(prebuilt), storage)
                         self._state = _state(folder)
                     if not storage.index_exists():
@@ -513,8 +513,6 @@ def _home(folder: Path) -> Path:
 
 def _copy_index(folder: Path, storage: Any) -> None:
     """Copy what there is, the table of contents, which makes it an index, last."""
-    if storage.index_exists():
-        return
     for path in (*folder.glob("*.seg"), *folder.glob("*.toc")):
         try:
             content = path.read_bytes()

@@ -131,13 +131,13 @@ def best_documents(
     everything = sum(weights.values()) or 1.0
     scores = np.zeros(count)
     coverage = np.zeros(count)
-    having: dict[str, NDArray[np.intp]] = {}
+    having: dict[str, Mapping[str, NDArray[np.intp]]] = {}
     for term in telling:
         found = {field: documents_with(reader, field, term) for field in boosts}
         for field, numbers in found.items():
             scores[numbers] += weights[term] * boosts[field]
             coverage[numbers] += weights[term] / everything
-        having[term] = np.concatenate(list(found.values()))
+        having[term] = found
     noise = math.inf
     allowed = np.ones(count, dtype=bool)
     for field, values in required:
@@ -157,9 +157,8 @@ def best_documents(
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
         what = [term for term in terms if term not in ASIDE_STEMS]
-        if 0 < len(what) <= KEYWORDS and len(what) < len(terms):
-            having_it = [documents_with(reader, "title", term) for term in what]
-            named[reduce(np.intersect1d, having_it)] = True
+        if 0 < len(what) <= KEYWORDS and len(what) < len(terms) and having.keys() >= set(what):
+            named[reduce(np.intersect1d, (having[term]["title"] for term in what))] = True
         for name in names:
             named[documents_with(reader, "title", name)] = True
         named &= allowed
@@ -172,7 +171,9 @@ def best_documents(
         meant = nearness.groups[best] * count + nearness.calls[best]
         best = best[np.sort(np.unique(meant, return_index=True)[1])]
     best = best[:limit]
-    matches = {term: np.isin(best, numbers) for term, numbers in having.items()}
+    matches = {
+        term: np.isin(best, np.concatenate([*found.values()])) for term, found in having.items()
+    }
     return [
         Scored(
             int(number),

@@ -40,8 +40,6 @@ TOKENS = RegexTokenizer(_WORD) | LowercaseFilter() | StopFilter(STOP_WORDS, mins
 STEMS = TOKENS | _STEM_FILTER
 """Likewise into their stems."""
 
-_REQUEST_STEMS = frozenset(token.text for token in STEMS(" ".join(sorted(REQUEST_WORDS))))
-ASIDE_STEMS = frozenset(token.text for token in STEMS(" ".join(sorted(ASIDE_WORDS))))
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -54,6 +52,10 @@ def words_of(text: str) -> set[str]:
 def stem_of(word: str) -> str:
     """The stem of one of the words that :data:`TOKENS` makes."""
     return str(next(_STEM_FILTER(iter([Token(text=word, stopped=False)]))).text)
+
+
+ASIDE_STEMS = frozenset(map(stem_of, ASIDE_WORDS))
+_REQUEST_STEMS = frozenset(map(stem_of, REQUEST_WORDS))
 
 
 def names_in(text: str) -> list[str]:

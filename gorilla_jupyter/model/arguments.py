@@ -25,7 +25,7 @@ VALUES = 50
 
 NUMBER_CHARACTERS = 30
 BEFORE_CHARACTERS = 100
-"""How much before a value may name its argument."""
+"""How long a number may be, and how far before a value its argument may be named."""
 
 _QUOTED = re.compile(r"\"([^\"\n]+)\"|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`")
 _FILE = re.compile(

@@ -24,7 +24,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,14 +104,15 @@ class EncoderTraining:
         off_topic: Sequence[str],
         asides: Sequence[str],
         settings: Settings,
-        run: int = 0,
+        run: int,
     ) -> None:
         import torch
         from tokenizers import Tokenizer
         from transformers import BertModel
 
-        self.seed = settings.seed + run
-        torch.manual_seed(self.seed)
+        told = [run, asdict(settings), off_topic, asides]
+        settings = replace(settings, seed=settings.seed + run)
+        torch.manual_seed(settings.seed)
         self.folder = folder
         self.settings = settings
         self.number = run
@@ -126,9 +127,9 @@ class EncoderTraining:
         self.off_topic = list(off_topic)
         self.asides = list(asides)
         self.hubs = _hubs(records, instructions, run)
-        steps = sum(len(hub.training_steps(settings, self.seed, 0)) for hub in self.hubs)
-        told = [run, asdict(settings), off_topic, asides, [hub.told() for hub in self.hubs]]
-        self.made_of = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        steps = sum(len(hub.training_steps(settings, 0)) for hub in self.hubs)
+        learned = [*told, [hub.told() for hub in self.hubs]]
+        self.made_of = hashlib.sha256(json.dumps(learned).encode()).hexdigest()
         self.total_steps = steps * settings.epochs
         groups = [
             {
@@ -164,9 +165,9 @@ class EncoderTraining:
             steps = [
                 (hub, step)
                 for hub in self.hubs
-                for step in hub.training_steps(self.settings, self.seed, epoch)
+                for step in hub.training_steps(self.settings, epoch)
             ]
-            random.Random(self.seed + epoch).shuffle(steps)
+            random.Random(self.settings.seed + epoch).shuffle(steps)
             yield from steps
 
     def _rate(self, step: int) -> float:
@@ -251,7 +252,7 @@ class EncoderTraining:
 
         settings = self.settings
         self.model.train()
-        random_ = random.Random(self.seed + self.step)
+        random_ = random.Random(settings.seed + self.step)
         places = [place for place, _ in chosen]
         hard = [place for place in hub.hard(places, random_) if place not in set(places)]
         fresh = places + hard[: settings.hard_documents]
@@ -411,11 +412,9 @@ class _Hub:
             for text in texts
         ]
 
-    def training_steps(
-        self, settings: Settings, seed: int, epoch: int
-    ) -> list[list[tuple[int, list[str]]]]:
+    def training_steps(self, settings: Settings, epoch: int) -> list[list[tuple[int, list[str]]]]:
         """Every instruction of the training part once, in steps of different documents."""
-        random_ = random.Random(f"{seed} {self.name} {epoch}")
+        random_ = random.Random(f"{settings.seed} {self.name} {epoch}")
         rounds: dict[int, list[tuple[int, list[str]]]] = {}
         for place, texts in self._asked.items():
             if not self.trained_on[place]:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gorilla_jupyter.answer import CheckStatus
+from gorilla_jupyter.catalog import openapi
 from gorilla_jupyter.catalog.files import Reading, read_file
-from gorilla_jupyter.catalog.openapi import MAX_PROPERTIES
 from gorilla_jupyter.compose import compose
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.verify import check_documented, check_syntax
@@ -243,11 +243,23 @@ def test_parameters_of_one_name_in_two_places_are_two(tmp_path: Path) -> None:
 
 def test_a_body_that_takes_too_much_is_refused(tmp_path: Path) -> None:
     schema: dict[str, Any] = {
-        "properties": {f"p{number}": {} for number in range(MAX_PROPERTIES + 1)}
+        "properties": {f"p{number}": {} for number in range(openapi.MAX_PROPERTIES + 1)}
     }
     body = {"content": {"application/json": {"schema": schema}}}
     said = the_refusal(tmp_path, an_operation(requestBody=body))
-    assert f"it takes more than {MAX_PROPERTIES} properties" in said
+    assert f"it takes more than {openapi.MAX_PROPERTIES} properties" in said
+
+
+def test_a_document_that_lists_too_much_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openapi, "MAX_ARGUMENTS", 1)
+    two = [{"name": name, "in": "query"} for name in ("size", "colour")]
+    paths = [(f"/{name}", an_operation(operationId=name, parameters=two)) for name in "abc"]
+    reading = read(tmp_path, a_document(*paths))
+    assert [record.api_name for record in reading.records] == ["a"]
+    (refusal,) = reading.refusals
+    assert "/b: nothing is read from here on, it is too much" in str(refusal)
 
 
 def test_an_external_reference_is_named_and_never_fetched(tmp_path: Path, shop: _Shop) -> None:

@@ -6,24 +6,32 @@ import { Code } from './code';
 import { Installed } from './installed';
 import type { IServices } from './services';
 
+interface IBackProps {
+  back: () => void;
+  services: IServices;
+}
+
+/** Leads from a document to what was found. */
+export function BackButton({ back, services: { trans } }: IBackProps): JSX.Element {
+  return (
+    <button className="jp-mod-styled" data-gorilla-back="" onClick={back}>
+      {trans.__('Back')}
+    </button>
+  );
+}
+
 /** All that one API's documentation says. */
 export function DocumentView({
   shown,
   back,
   services
-}: {
-  shown: IShown;
-  back: () => void;
-  services: IServices;
-}): JSX.Element {
+}: IBackProps & { shown: IShown }): JSX.Element {
   const { trans } = services;
   const { record } = shown;
   return (
     <article className="jp-Gorilla-document" aria-label={record.api_name}>
       <div className="jp-Gorilla-actions">
-        <button className="jp-mod-styled" data-gorilla-back="" onClick={back}>
-          {trans.__('Back')}
-        </button>
+        <BackButton back={back} services={services} />
         <button
           className="jp-mod-styled jp-mod-accept"
           onClick={async () => services.insert(await services.cell(shown))}

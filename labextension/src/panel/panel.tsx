@@ -2,7 +2,7 @@ import type { KeyboardEvent } from 'react';
 import { useEffect, useRef } from 'react';
 
 import { CandidateCard } from '../components/candidate';
-import { DocumentView } from '../components/document';
+import { BackButton, DocumentView } from '../components/document';
 import { Guarded } from '../components/guarded';
 import type { IServices } from '../components/services';
 import type { Settings } from '../settings';
@@ -26,6 +26,7 @@ export function GorillaPanel(props: IPanelProps): JSX.Element {
   const root = useRef<HTMLDivElement>(null);
   const focusBack = useRef('');
   const { shown } = model;
+  const back = (): void => model.open(null);
   useEffect(() => {
     const item = shown
       ? '[data-gorilla-back]'
@@ -46,18 +47,12 @@ export function GorillaPanel(props: IPanelProps): JSX.Element {
             key={shown.id}
             otherwise={
               <>
-                <button
-                  className="jp-mod-styled"
-                  data-gorilla-back=""
-                  onClick={() => model.open(null)}
-                >
-                  {trans.__('Back')}
-                </button>
+                <BackButton back={back} services={services} />
                 <p>{trans.__('This document cannot be shown: it is not in the form of one.')}</p>
               </>
             }
           >
-            <DocumentView shown={shown} back={() => model.open(null)} services={services} />
+            <DocumentView shown={shown} back={back} services={services} />
           </Guarded>
         ) : (
           <Found {...props} />
