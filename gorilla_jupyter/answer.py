@@ -303,7 +303,8 @@ class SearchResult:
 class Progress:
     """How far a long step has come.
 
-    :ivar elsewhere: whether another machine works: until the next event, this process only waits.
+    :ivar elsewhere: whether another machine works, or another thread: until the next event, the
+        engine has its hands free.
     """
 
     message: str

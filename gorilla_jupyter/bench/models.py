@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,6 @@ from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.modes import load_writer
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, put
-from gorilla_jupyter.model.constrain import Guide
 from gorilla_jupyter.model.decoding import LocalBackend
 from gorilla_jupyter.model.prompt import Prompt
 from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propose, read
@@ -39,6 +40,7 @@ class WatchedWriter:
     :ivar longest_step: seconds of the longest step once it was loaded: so long a cancel may wait.
     :ivar mask_share: how much of the time of each text its mask took, 0 to 1.
     :ivar undocumented: how many of the texts held no call of the documents, and did not decline.
+    :ivar prompts: what it was asked.
     """
 
     writer: Writer
@@ -48,6 +50,7 @@ class WatchedWriter:
     longest_step: float = 0.0
     mask_share: list[float] = field(default_factory=list)
     undocumented: int = 0
+    prompts: list[Prompt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.name = self.writer.name
@@ -60,6 +63,7 @@ class WatchedWriter:
 
     def write(self, prompt: Prompt) -> Steps:
         """See :class:`gorilla_jupyter.model.writing.Writer`."""
+        self.prompts.append(prompt)
         steps = self.writer.write(prompt)
         began = time.perf_counter()
         writing: list[tuple[float, int]] = []
@@ -103,12 +107,30 @@ def _mask_seconds(backend: LocalBackend, prompt: Prompt, text: str) -> float:
     model = backend.model
     assert model is not None
     began = time.perf_counter()
-    guide = Guide(model.guide_tokenizer, model.form.pattern(prompt))
-    logits = np.zeros(model.guide_tokenizer.vocab_size, np.float32)
+    logits = np.zeros(model.tokenizer.get_vocab_size(), np.float32)
+    guide = model.guide(model.form.pattern(prompt), len(logits))
     for token in model.tokens(text):
         guide.forced()
         guide.choose(logits)
         guide.accept([token])
+    return time.perf_counter() - began
+
+
+def faster_together(writer: Writer, prompts: Sequence[Prompt]) -> float | None:
+    """How many times faster as many texts as a loaded model writes at once are written so than one
+    after the other; None for a model that writes them one after the other, and for a server."""
+    if not isinstance(writer, LocalBackend) or writer.model is None:
+        return None
+    few = prompts[: writer.model.decoder.together]
+    if len(few) < 2:
+        return None
+    return sum(_seconds(writer, [prompt]) for prompt in few) / _seconds(writer, few)
+
+
+def _seconds(writer: Writer, prompts: Sequence[Prompt]) -> float:
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(prompts)) as threads:
+        list(threads.map(lambda prompt: deque(writer.write(prompt), maxlen=0), prompts))
     return time.perf_counter() - began
 
 
@@ -148,6 +170,7 @@ def run(
         "tokens a second": _median(watched.speeds),
         "longest step s": watched.longest_step,
         "mask share": _median(watched.mask_share),
+        "faster together": faster_together(watched.writer, watched.prompts),
         "memory MiB": psutil.Process().memory_info().rss / 2**20,
     }
     name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"
@@ -173,9 +196,9 @@ def draw(document: Path, models: Measured) -> None:
         for name, asked in models.items()
         for questions, figures in asked.items()
     }
-    titles = list(next(iter(rows.values())))
+    titles = list(dict.fromkeys(title for figures in rows.values() for title in figures))
     cells = {
-        name: ["-" if figures[title] is None else f"{figures[title]:g}" for title in titles]
+        name: ["-" if (figure := figures.get(title)) is None else f"{figure:g}" for title in titles]
         for name, figures in rows.items()
     }
     put(document, "models", f"\n{markdown(titles, cells)}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from queue import Empty
+from typing import Any
 
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
+from gorilla_jupyter.model.batch import Batch, Decoder, Writing
 from gorilla_jupyter.model.constrain import Guide, guide_tokenizer
 from gorilla_jupyter.model.prompt import (
     ChatForm,
@@ -23,63 +25,43 @@ from gorilla_jupyter.model.prompt import (
 )
 from gorilla_jupyter.model.writing import Steps, propose
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 MAX_TOKENS = 256
 """How much a model may write."""
 
-CHUNK_TOKENS = 256
-"""How much is read at once: more is hardly faster, and takes more memory."""
-
 POLL_SECONDS = 0.1
-"""How often a request looks up while a network reads: it can be cancelled then."""
+"""How often a request looks up while a network works: it can be cancelled then."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
-class Decoder(Protocol):
-    """A network that tells which token comes next, and remembers those that it has read.
-
-    :ivar context: how many tokens it can remember.
-    :ivar end_tokens: those that end an answer.
-    """
-
-    context: int
-    end_tokens: frozenset[int]
-
-    def forget(self) -> None:
-        """Begin anew."""
-        ...
-
-    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Read on, and score every token as the next.
-
-        :raises ModelFailureError: if there is not enough memory.
-        """
-        ...
-
-    def stop(self) -> None:
-        """Have what another thread reads end soon, with an error; then all must be forgotten."""
-        ...
-
-
-@dataclass
 class LoadedModel:
     """A decoder, with how its text becomes tokens and how it is asked.
 
-    :ivar tokenizer: a ``tokenizers.Tokenizer``.
+    :param tokenizer: a ``tokenizers.Tokenizer``.
+    :ivar batch: the texts that it writes.
     """
 
-    decoder: Decoder
-    tokenizer: Any
-    form: Form
-    guide_tokenizer: Any = None
+    def __init__(self, decoder: Decoder, tokenizer: Any, form: Form) -> None:
+        self.decoder = decoder
+        self.batch = Batch(decoder)
+        self.tokenizer = tokenizer
+        self.form = form
+        self._guide_tokenizer: Any = None
 
     def tokens(self, text: str) -> list[int]:
         """A text in the model's own tokens."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def guide(self, pattern: str, vocabulary: int) -> Guide:
+        """What holds a text to a regular expression.
+
+        :param vocabulary: how many tokens the network tells apart.
+        """
+        if self._guide_tokenizer is None:
+            self._guide_tokenizer = guide_tokenizer(
+                self.tokenizer.to_str(), vocabulary, self.decoder.end_tokens
+            )
+        return Guide(self._guide_tokenizer, pattern)
 
 
 class LocalBackend:
@@ -135,66 +117,22 @@ class LocalBackend:
         return self.model
 
     def _written(self, model: LoadedModel, tokens: list[int], pattern: str | None) -> Steps:
-        written: list[int] = []
-        with ThreadPoolExecutor(1) as thread:
-            reader = _Reader(model.decoder, thread)
-            try:
-                for start in range(0, len(tokens), CHUNK_TOKENS):
-                    step = Progress(f"{self.name} reads", start, len(tokens))
-                    logits = yield from reader.read(tokens[start : start + CHUNK_TOKENS], step)
-                yield Progress(f"{self.name} writes", 0, MAX_TOKENS)
-                guide = None if pattern is None else _guide(model, pattern, len(logits))
-                while len(written) < MAX_TOKENS:
-                    following = _next(guide, logits)
-                    if model.decoder.end_tokens.intersection(following):
-                        break
-                    written += following
-                    if guide is not None and guide.finished:
-                        break
-                    step = Progress(f"{self.name} writes", len(written), MAX_TOKENS)
-                    logits = yield from reader.read(following, step)
-            finally:
-                model.decoder.forget()  # and give back the memory that the answer took
-        return str(model.tokenizer.decode(written))
-
-
-@dataclass
-class _Reader:
-    """Has a decoder read in a thread, so that a request can be cancelled meanwhile."""
-
-    decoder: Decoder
-    thread: ThreadPoolExecutor
-
-    def read(
-        self, tokens: Sequence[int], step: Progress
-    ) -> Generator[Progress, None, NDArray[np.float32]]:
-        yield step
-        reading = self.thread.submit(self.decoder.read, tokens)
+        guide = None if pattern is None else partial(model.guide, pattern)
+        writing = Writing(tokens, MAX_TOKENS, guide)
+        model.batch.add(writing)
         try:
-            while not wait([reading], POLL_SECONDS).done:
-                yield step
+            step: tuple[str, int, int] | None = ("reads", 0, len(tokens))
+            while step is not None:
+                verb, done, total = step
+                yield Progress(f"{self.name} {verb}", done, total, elsewhere=True)
+                with suppress(Empty):
+                    step = writing.steps.get(timeout=POLL_SECONDS)
         finally:
-            if not reading.done():
-                self.decoder.stop()
-                wait([reading])
-        return reading.result()
-
-
-def _guide(model: LoadedModel, pattern: str, vocabulary: int) -> Guide:
-    if model.guide_tokenizer is None:
-        model.guide_tokenizer = guide_tokenizer(
-            model.tokenizer.to_str(), vocabulary, model.decoder.end_tokens
-        )
-    return Guide(model.guide_tokenizer, pattern)
-
-
-def _next(guide: Guide | None, logits: NDArray[np.float32]) -> list[int]:
-    """The tokens that come next: several where the documents leave no choice."""
-    if guide is None:
-        return [int(logits.argmax())]
-    tokens = guide.forced() or [guide.choose(logits)]
-    guide.accept(tokens)
-    return tokens
+            model.batch.remove(writing)
+        yield Progress(f"{self.name} writes", len(writing.written), MAX_TOKENS)
+        if writing.error is not None:
+            raise writing.error
+        return str(model.tokenizer.decode(writing.written))
 
 
 def read_tokenizer(folder: Path, name: str) -> tuple[Any, Form]:

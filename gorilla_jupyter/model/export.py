@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.model.backend import ModelError
-from gorilla_jupyter.model.decoding import Decoder, LoadedModel
+from gorilla_jupyter.model.batch import Decoder
+from gorilla_jupyter.model.decoding import LoadedModel
 from gorilla_jupyter.model.onnx import OnnxBackend
 from gorilla_jupyter.model.transformers import TransformersBackend
 from gorilla_jupyter.progress_bar import finish
@@ -113,13 +114,14 @@ def _reading(decoder: Decoder, tokens: Sequence[int]) -> tuple[float, list[int]]
     """The perplexity of a text, and the token that is thought the likeliest at each place."""
     import numpy as np
 
-    decoder.forget()
+    text = object()
     surprise, likeliest = 0.0, []
     for token, following in pairwise(tokens):
-        logits = decoder.read([token]).astype(np.float64)
+        logits = decoder.read({text: [token]})[text].astype(np.float64)
         highest = logits.max()
         surprise += highest + float(np.log(np.exp(logits - highest).sum())) - logits[following]
         likeliest.append(int(logits.argmax()))
+    decoder.forget(text)
     return math.exp(surprise / len(likeliest)), likeliest
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
+from gorilla_jupyter.model.batch import Key
 from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend, read_tokenizer
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ class OnnxBackend(LocalBackend):
 
 
 class OnnxDecoder:
-    """See :class:`gorilla_jupyter.model.decoding.Decoder`.
+    """See :class:`gorilla_jupyter.model.batch.Decoder`.
 
     :raises ModelError: if the folder holds no such decoder.
     :raises ModelFailureError: if there is not enough memory for it.
     """
 
+    together = 1  # what the builder exports knows no gaps between the tokens of a sequence
+
     def __init__(self, folder: Path) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
+        from onnxruntime import InferenceSession, RunOptions, SessionOptions
 
         options = SessionOptions()
         options.log_severity_level = 3
@@ -96,16 +99,48 @@ class OnnxDecoder:
             raise ModelError(f"{folder} holds no exported decoder ({reason}).") from error
         self._inputs = {entry.name: entry for entry in self._session.get_inputs()}
         self._outputs = [entry.name for entry in self._session.get_outputs()]
-        self.forget()
+        self._caches: dict[object, dict[str, Any]] = {}
+        self._options = RunOptions()
 
-    def forget(self) -> None:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
-        import numpy as np
+    def forget(self, sequence: object) -> None:
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
+        self._caches.pop(sequence, None)
+
+    def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
         from onnxruntime import RunOptions
 
         self._options = RunOptions()
-        self._length = 0
-        self._cache: dict[str, Any] = {
+        return {sequence: self._read(sequence, following) for sequence, following in tokens.items()}
+
+    def _read(self, sequence: object, tokens: Sequence[int]) -> NDArray[np.float32]:
+        import numpy as np
+
+        cache = self._caches.get(sequence) or self._empty_cache()
+        known = next(iter(cache.values())).shape[2]
+        length = known + len(tokens)
+        inputs = {
+            "input_ids": np.array([tokens], np.int64),
+            "attention_mask": np.ones((1, length), np.int64),
+            "position_ids": np.arange(known, length, dtype=np.int64)[None],
+        }
+        asked = {name: value for name, value in inputs.items() if name in self._inputs}
+        try:
+            values = self._session.run(self._outputs, {**asked, **cache}, run_options=self._options)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise ModelFailureError(f"onnxruntime failed: {reason:.200}.") from error
+        found = dict(zip(self._outputs, values, strict=True))
+        self._caches[sequence] = {
+            name: found[name.replace("past_key_values.", "present.")] for name in cache
+        }
+        logits: NDArray[np.float32] = found["logits"][0, -1].astype(np.float32)
+        return logits
+
+    def _empty_cache(self) -> dict[str, Any]:
+        import numpy as np
+
+        return {
             name: np.zeros(
                 self._shape, np.float16 if entry.type == "tensor(float16)" else np.float32
             )
@@ -113,32 +148,6 @@ class OnnxDecoder:
             if name.startswith("past_key_values.")
         }
 
-    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
-        import numpy as np
-
-        length = self._length + len(tokens)
-        inputs = {
-            "input_ids": np.array([tokens], np.int64),
-            "attention_mask": np.ones((1, length), np.int64),
-            "position_ids": np.arange(self._length, length, dtype=np.int64)[None],
-        }
-        known = {name: value for name, value in inputs.items() if name in self._inputs}
-        try:
-            values = self._session.run(
-                self._outputs, {**known, **self._cache}, run_options=self._options
-            )
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise ModelFailureError(f"onnxruntime failed: {reason:.200}.") from error
-        found = dict(zip(self._outputs, values, strict=True))
-        self._length = length
-        self._cache = {
-            name: found[name.replace("past_key_values.", "present.")] for name in self._cache
-        }
-        logits: NDArray[np.float32] = found["logits"][0, -1].astype(np.float32)
-        return logits
-
     def stop(self) -> None:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
         self._options.terminate = True

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import inspect
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
+from gorilla_jupyter.model.batch import Key
 from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend, model_form
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEPS = 3
+
+TOGETHER = 8
+"""How many texts are written at once. So many are read nearly as fast as one: what takes the time
+is fetching the weights."""
 
 WEIGHTS_SHARE = 0.8
 """How much of the GPUs' free memory the weights may take: the rest is for what the model reads."""
@@ -120,8 +126,22 @@ class TransformersBackend(LocalBackend):
             ) from error
 
 
+@dataclass(eq=False)
+class _Group:
+    """Sequences that are read together, each a row of the tensors.
+
+    :ivar cache: what the network remembers of them.
+    :ivar mask: 1 where a row has a token and 0 where it has a gap, because others had more to read;
+        shaped rows, tokens.
+    """
+
+    sequences: list[object]
+    cache: Any
+    mask: NDArray[np.int64]
+
+
 class TorchDecoder:
-    """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+    """See :class:`gorilla_jupyter.model.batch.Decoder`."""
 
     def __init__(self, network: Any, end_tokens: frozenset[int]) -> None:
         self.end_tokens = end_tokens
@@ -131,37 +151,133 @@ class TorchDecoder:
         # Which it is depends on the version of transformers.
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
+        # Only where a token's place can be told is a gap none.
+        self.together = TOGETHER if "position_ids" in names and self._remembers_all() else 1
+        self._groups: list[_Group] = []
         self._stopped = threading.Event()
         for layers in network.modules():
             if type(layers).__name__ == "ModuleList":  # of which networks are made
                 for layer in layers:
                     layer.register_forward_pre_hook(self._go_on)
-        self.forget()
 
-    def forget(self) -> None:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
-        from transformers import DynamicCache
-
-        self._stopped.clear()
-        self._cache = DynamicCache(config=self._network.config)
-
-    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+    def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
         import torch
 
+        self._stopped.clear()
         with failing_for_memory(), torch.inference_mode():
-            read = self._network(
-                input_ids=torch.tensor([tokens], device=self._network.device),
-                use_cache=True,
-                **{self._cache_name: self._cache},
-                **self._options,
-            )
-            logits: NDArray[np.float32] = read.logits[0, -1].float().cpu().numpy()
-        return logits
+            group = self._group(tokens)
+            # Kept again only when it is read: the memory of what fails is not what it was.
+            self._groups.remove(group)
+            following = {group.sequences.index(key): row for key, row in tokens.items()}
+            logits = self._read(group, [following[row] for row in range(len(following))])
+            self._groups.append(group)
+        return {sequence: logits[group.sequences.index(sequence)] for sequence in tokens}
+
+    def forget(self, sequence: object) -> None:
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
+        for group in self._groups:
+            if sequence in group.sequences:
+                self._groups.remove(group)
+                rows = [row for row, kept in enumerate(group.sequences) if kept is not sequence]
+                if rows:
+                    self._groups.append(self._reduced(group, rows))
+                return
 
     def stop(self) -> None:
-        """See :class:`gorilla_jupyter.model.decoding.Decoder`."""
+        """See :class:`gorilla_jupyter.model.batch.Decoder`."""
         self._stopped.set()
+
+    def _group(self, sequences: Iterable[object]) -> _Group:
+        """All of these as one group."""
+        import numpy as np
+
+        found = [
+            group
+            for group in self._groups
+            if any(sequence in group.sequences for sequence in sequences)
+        ]
+        match found:
+            case [group]:
+                return group
+            case []:
+                made = _Group(list(sequences), self._new_cache(), np.ones((1, 0), np.int64))
+            case _:
+                made = self._joined(found)
+                self._groups = [group for group in self._groups if group not in found]
+        self._groups.append(made)
+        return made
+
+    def _read(self, group: _Group, tokens: list[Sequence[int]]) -> NDArray[np.float32]:
+        import numpy as np
+        import torch
+
+        longest = max(map(len, tokens))
+        gaps = [longest - len(row) for row in tokens]
+        read = np.array([[0] * gap + [1] * (longest - gap) for gap in gaps])
+        mask = np.concatenate([group.mask, read], axis=1)
+        rows = [[0] * gap + list(row) for gap, row in zip(gaps, tokens, strict=True)]
+        inputs = {"input_ids": torch.tensor(rows, device=self._network.device)}
+        if len(tokens) > 1:
+            places = (mask.cumsum(axis=1) - 1).clip(min=0)[:, -longest:]
+            for name, values in (("attention_mask", mask), ("position_ids", places)):
+                inputs[name] = torch.from_numpy(values).to(self._network.device)
+        found = self._network(
+            **inputs, use_cache=True, **{self._cache_name: group.cache}, **self._options
+        )
+        group.mask = mask
+        logits: NDArray[np.float32] = found.logits[:, -1].float().cpu().numpy()
+        return logits
+
+    def _joined(self, groups: Sequence[_Group]) -> _Group:
+        """One group of several: what has been read less has a gap before it."""
+        import numpy as np
+        import torch
+
+        longest = max(group.mask.shape[1] for group in groups)
+        gaps = [longest - group.mask.shape[1] for group in groups]
+        cache = self._new_cache()
+        for number, layers in enumerate(
+            zip(*(group.cache.layers for group in groups), strict=True)
+        ):
+            keys, values = (
+                torch.cat(
+                    [
+                        torch.nn.functional.pad(getattr(layer, name), (0, 0, gap, 0))
+                        for layer, gap in zip(layers, gaps, strict=True)
+                    ]
+                )
+                for name in ("keys", "values")
+            )
+            cache.update(keys, values, number)
+        masks = [
+            np.pad(group.mask, ((0, 0), (gap, 0))) for group, gap in zip(groups, gaps, strict=True)
+        ]
+        sequences = [sequence for group in groups for sequence in group.sequences]
+        return _Group(sequences, cache, np.concatenate(masks))
+
+    def _reduced(self, group: _Group, rows: list[int]) -> _Group:
+        """Some rows of a group, without what are gaps in all of them."""
+        import numpy as np
+
+        mask = group.mask[rows]
+        columns = np.flatnonzero(mask.any(axis=0))
+        cache = self._new_cache()
+        for number, layer in enumerate(group.cache.layers):
+            keys, values = (kept[rows][:, :, columns] for kept in (layer.keys, layer.values))
+            cache.update(keys, values, number)
+        return _Group([group.sequences[row] for row in rows], cache, mask[:, columns])
+
+    def _new_cache(self) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self._network.config)
+
+    def _remembers_all(self) -> bool:
+        """Whether every layer remembers every token, and not the last ones or something else."""
+        from transformers.cache_utils import DynamicLayer
+
+        return all(type(layer) is DynamicLayer for layer in self._new_cache().layers)
 
     def _go_on(self, *_: Any) -> None:
         if self._stopped.is_set():

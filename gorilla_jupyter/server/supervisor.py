@@ -20,7 +20,8 @@ from gorilla_jupyter.server.errors import CANCELLED, RestError
 from gorilla_jupyter.server.queue import FairQueue
 
 AT_ONCE = 8
-"""How many requests the worker may have: all but one of them wait for another machine."""
+"""How many requests the worker may have: all but one of them wait for a model
+that writes."""
 
 ATTEMPTS = 2
 """How many workers a request may see die before it is given up."""
@@ -136,7 +137,7 @@ class Job:
 class _Turn:
     """What is known of a job while it has its turn.
 
-    :ivar elsewhere: whether the worker only waits for another machine over it.
+    :ivar elsewhere: whether the worker only waits for a model over it.
     :ivar deaths: how many workers have died over it.
     :ivar timer: stops the job, and then the worker that does not let go of it.
     """
@@ -159,9 +160,9 @@ class Supervisor:
     """Gives jobs to a worker, in turns for those who ask.
 
     A job, be it only a search, waits for the one that the worker does and for one of each other
-    asker. While all that have had their turn wait for another machine, such as a model server, the
-    next one has its turn. The worker is started by the first job, replaced when it dies, and ended
-    when it has been idle.
+    asker. While all that have had their turn wait for a model that writes, on this machine or a
+    server, the next one has its turn. The worker is started by the first job, replaced when it
+    dies, and ended when it has been idle.
 
     :param options: the worker's command line.
     :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.

@@ -6,10 +6,11 @@ It reads requests from standard input and writes events to standard output, one 
     {"cancel": ...}                                     stop that one
 
     {"id": ..., "event": {...}}                         any number of these
-    {"id": ..., "event": {...}, "elsewhere": true}      or these: another machine works for it
+    {"id": ..., "event": {...}, "elsewhere": true}      or these: a model works for it
     {"id": ..., "end": "done", "catalogs": {...}}       or "cancelled", or "failed" and why
 
-It works for one request at a time, and for the next ones while another machine works for that one.
+It works for one request at a time, and for the next ones while a model that writes, here or on
+another machine, works for that one.
 It may be killed at any moment, and ends by itself when its standard input does.
 """
 
@@ -65,7 +66,7 @@ class _Request:
 class Worker:
     """One engine and the requests for it.
 
-    The thread that runs it does whatever the engine does. While another machine works for a
+    The thread that runs it does whatever the engine does. While a model that writes works for a
     request, a thread of its own waits for that, and does nothing else.
 
     :param output: where the events go.
@@ -95,7 +96,7 @@ class Worker:
 
     def run(self) -> None:
         """Answer the requests in the order in which they come, and encode documents when there are
-        none; return when no more can come, whatever other machines still do."""
+        none; return when no more can come, whatever models still write."""
         encoding: Iterator[Progress] = iter(())
         quiet = QUIET_SECONDS
         while True:
@@ -120,7 +121,7 @@ class Worker:
     def _advance(self, request: _Request, *, elsewhere: bool) -> None:
         """Go on with a request until it ends, or is to be gone on with by the other thread.
 
-        :param elsewhere: whether this is the thread that waits for another machine.
+        :param elsewhere: whether this is the thread that waits for the model.
         """
         try:
             for message in request.messages:

@@ -87,6 +87,18 @@ def test_what_the_mask_costs_is_measured() -> None:
     assert share > 0
 
 
+def test_what_is_gained_by_writing_at_once_is_measured() -> None:
+    backend = DiceBackend()
+    prompts = [Prompt(sentence, DOCUMENTS) for sentence in ("speak", "sing", "paint")]
+    for _ in backend.write(prompts[0]):
+        pass
+    assert models.faster_together(backend, prompts) is None
+    backend.decoder.together = 2
+    gain = models.faster_together(backend, prompts)
+    assert gain is not None
+    assert gain > 0
+
+
 def test_no_figure_names_a_path_of_this_machine() -> None:
     assert models._public_name("hf:/home/me/base+/home/me/adapter") == "hf:base+adapter"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from gorilla_jupyter.answer import Document, Progress
 from gorilla_jupyter.engine import Gorilla
-from gorilla_jupyter.model import decoding
+from gorilla_jupyter.model import batch, decoding
 from gorilla_jupyter.model.backend import ModelError, ModelFailureError
+from gorilla_jupyter.model.batch import Key
 from gorilla_jupyter.model.decoding import LoadedModel, LocalBackend
 from gorilla_jupyter.model.prompt import (
     ChatForm,
@@ -51,27 +52,38 @@ VOCABULARY = TOKENIZER.get_vocab_size() + 7
 
 
 class Dice:
-    """A network that thinks of every token what comes to its mind."""
+    """A network that thinks of every token what comes to its mind.
+
+    :ivar seen: what it has read in each text that is not forgotten.
+    :ivar last_seen: and in the last one that is.
+    """
 
     end_tokens = frozenset({END})
+    together = 1
 
     def __init__(self, seed: int, context: int = 100_000) -> None:
         self.context = context
-        self.seen: list[int] = []
+        self.seen: dict[object, list[int]] = {}
         self.last_seen: list[int] = []
         self.reads: list[int] = []
+        self.forgotten = threading.Event()
         self._random = np.random.default_rng(seed)
 
-    def forget(self) -> None:
-        self.last_seen, self.seen = self.seen, []
+    def forget(self, sequence: object) -> None:
+        self.last_seen = self.seen.pop(sequence)
+        self.forgotten.set()
 
     def stop(self) -> None:
-        raise AssertionError("It reads at once.")
+        """It reads at once."""
 
-    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        self.seen += tokens
-        self.reads.append(len(tokens))
-        return self._random.standard_normal(VOCABULARY).astype(np.float32)
+    def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+        for sequence, following in tokens.items():
+            self.seen.setdefault(sequence, []).extend(following)
+            self.reads.append(len(following))
+        return {
+            sequence: self._random.standard_normal(VOCABULARY).astype(np.float32)
+            for sequence in tokens
+        }
 
 
 class DiceBackend(LocalBackend):
@@ -90,13 +102,15 @@ def much_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MAX_TOKENS", 5000)
 
 
-def write(backend: LocalBackend, sentence: str = "speak") -> tuple[str, list[Any]]:
+def write(backend: DiceBackend, sentence: str = "speak") -> tuple[str, list[Any]]:
     steps = backend.write(Prompt(sentence, DOCUMENTS))
     told = []
     while True:
         try:
             told.append(next(steps))
         except StopIteration as finished:
+            assert backend.decoder.forgotten.wait(20)
+            backend.decoder.forgotten.clear()
             return finished.value, told
 
 
@@ -111,12 +125,13 @@ def test_whatever_is_written_is_documented(form: Form) -> None:
     assert len(chosen) >= len(DOCUMENTS)
 
 
-def reply(backend: LocalBackend) -> str:
+def reply(backend: DiceBackend) -> str:
     steps = backend.reply([Message(role="user", content="Say something.")])
     while True:
         try:
             next(steps)
         except StopIteration as finished:
+            assert backend.decoder.forgotten.wait(20)
             return str(finished.value)
 
 
@@ -158,7 +173,7 @@ def test_the_prompt_is_read_once_and_then_what_is_written() -> None:
     backend = DiceBackend()
     write(backend)
     text, _ = write(backend)
-    assert backend.decoder.seen == []
+    assert backend.decoder.seen == {}
     seen = TOKENIZER.decode(backend.decoder.last_seen, skip_special_tokens=False)
     (message,) = Prompt("speak", DOCUMENTS).messages()
     assert seen.startswith(f"{message['content']}<end>")
@@ -195,41 +210,47 @@ def test_an_answer_that_nobody_waits_for_is_forgotten() -> None:
     while "writes" not in next(steps).message:  # type: ignore[union-attr]
         pass
     steps.close()
-    assert backend.decoder.seen == []
-    assert backend.decoder.last_seen != []
+    assert backend.decoder.forgotten.wait(20)
+    assert backend.decoder.seen == {}
 
 
-def test_it_can_be_cancelled_before_every_read() -> None:
+def test_a_prompt_is_read_in_pieces() -> None:
     backend = DiceBackend()
     _, told = write(backend)
-    assert max(backend.decoder.reads) <= decoding.CHUNK_TOKENS
+    assert max(backend.decoder.reads) <= batch.CHUNK_TOKENS
     assert len(told) > len(backend.decoder.reads)
 
 
 class SlowDice(Dice):
-    """A network that reads until it is stopped."""
+    """A network that, once it has read so often, reads until it is stopped."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, quick_reads: int = 0) -> None:
         super().__init__(seed)
+        self.began = threading.Event()
+        self._quick_reads = quick_reads
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def read(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        self.seen += tokens
+    def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+        logits = super().read(tokens)
+        if len(self.reads) <= self._quick_reads:
+            return logits
+        self.began.set()
         self._stopped.wait()
         raise InterruptedError
 
 
 def test_it_can_be_cancelled_while_it_reads() -> None:
     backend = DiceBackend()
-    backend.decoder = SlowDice(0)
+    backend.decoder = decoder = SlowDice(0)
     steps = backend.write(Prompt("speak", DOCUMENTS))
-    while not backend.decoder.seen:
+    while not decoder.began.is_set():
         next(steps)
     steps.close()
-    assert backend.decoder.seen == []
+    assert decoder.forgotten.wait(20)
+    assert decoder.seen == {}
 
 
 def test_what_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

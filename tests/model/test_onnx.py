@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import onnx
@@ -71,24 +72,65 @@ def exported(tmp_path: Path) -> Path:
 
 def count(decoder: OnnxDecoder, tokens: list[int]) -> int:
     """How many tokens the network has read, these included."""
-    return VOCABULARY - int(decoder.read(tokens).argmax())
+    return VOCABULARY - int(decoder.read({"text": tokens})["text"].argmax())
 
 
 def test_it_remembers_what_it_has_read_until_it_forgets(exported: Path) -> None:
     decoder = OnnxDecoder(exported)
     assert count(decoder, [5, 6, 7]) == 3
     assert count(decoder, [8]) == 4
-    decoder.forget()
+    decoder.forget("text")
     assert count(decoder, [9, 9]) == 2
 
 
-def test_what_is_stopped_ends_and_can_be_forgotten(exported: Path) -> None:
+def test_it_remembers_each_text_by_itself(exported: Path) -> None:
     decoder = OnnxDecoder(exported)
-    decoder.stop()
+    decoder.read({"one": [5, 6], "other": [7]})
+    logits = decoder.read({"other": [8, 9], "one": [5]})
+    assert {text: VOCABULARY - int(row.argmax()) for text, row in logits.items()} == {
+        "one": 3,
+        "other": 3,
+    }
+
+
+def test_what_another_thread_reads_can_be_stopped(exported: Path) -> None:
+    path = exported / "model.onnx"
+    network = onnx.load(path)
+    make_slow(network)
+    onnx.save(network, path)
+    decoder = OnnxDecoder(exported)
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(decoder.read, {"text": [5, 6, 7]})
+        while not wait([reading], 0.01).done:
+            decoder.stop()
     with pytest.raises(ModelFailureError, match="terminate"):
-        decoder.read([5, 6, 7])
-    decoder.forget()
-    assert count(decoder, [5, 6, 7]) == 3
+        reading.result()
+
+
+def make_slow(network: onnx.ModelProto) -> None:
+    """Have it count to very many before it does anything."""
+    info, node = helper.make_tensor_value_info, helper.make_node
+    body = helper.make_graph(
+        [
+            node("Identity", ["more"], ["still_more"]),
+            node("Identity", ["count"], ["next_count"]),
+        ],
+        "body",
+        [
+            info("number", TensorProto.INT64, []),
+            info("more", TensorProto.BOOL, []),
+            info("count", TensorProto.INT64, [1, None]),
+        ],
+        [
+            info("still_more", TensorProto.BOOL, []),
+            info("next_count", TensorProto.INT64, [1, None]),
+        ],
+    )
+    graph = network.graph
+    graph.initializer.append(helper.make_tensor("often", TensorProto.INT64, [], [2**62]))
+    graph.initializer.append(helper.make_tensor("yes", TensorProto.BOOL, [], [True]))
+    graph.node[0].input[0] = "counted"
+    graph.node.insert(0, node("Loop", ["often", "yes", "input_ids"], ["counted"], body=body))
 
 
 def test_it_knows_its_context_and_how_an_answer_ends(exported: Path) -> None:

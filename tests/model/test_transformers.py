@@ -168,15 +168,59 @@ def test_a_model_that_the_gpus_have_no_room_for_is_loaded_in_fewer_bits(
     assert asked.get("quantization_config") == quantised
 
 
-def test_what_is_stopped_ends_and_can_be_forgotten() -> None:
-    pytest.importorskip("torch")
+@pytest.fixture
+def network() -> Any:
+    """A small one that thinks what comes to its mind."""
+    torch = pytest.importorskip("torch")
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
-    config = LlamaConfig(vocab_size=20, num_hidden_layers=2, **sizes)
-    decoder = TorchDecoder(LlamaForCausalLM(config).eval(), frozenset({END}))
-    decoder.stop()
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=500, num_hidden_layers=2, initializer_range=1.0, **sizes)
+    return LlamaForCausalLM(config).eval()
+
+
+def test_what_is_stopped_ends_and_can_be_begun_anew(network: Any) -> None:
+    decoder = TorchDecoder(network, frozenset({END}))
+    stopping = network.model.layers[0].register_forward_hook(lambda *_: decoder.stop())
     with pytest.raises(InterruptedError):
-        decoder.read([5, 6, 7])
-    decoder.forget()
-    assert len(decoder.read([5, 6, 7])) == config.vocab_size
+        decoder.read({"text": [5, 6, 7]})
+    stopping.remove()
+    decoder.forget("text")
+    assert len(decoder.read({"text": [5, 6, 7]})["text"]) == network.config.vocab_size
+
+
+def test_texts_are_written_together_as_each_would_be_alone(network: Any) -> None:
+    lengths = {"short": 3, "long": 60, "late": 11}
+    prompts = {name: [length, *range(length)] for name, length in lengths.items()}
+    alone = {
+        name: write(TorchDecoder(network, frozenset({END})), [name], prompts)[name]
+        for name in prompts
+    }
+    decoder = TorchDecoder(network, frozenset({END}))
+    assert write(decoder, ["short", "long", "late"], prompts) == alone
+    assert decoder.together > 1
+
+
+def write(
+    decoder: TorchDecoder, names: list[str], prompts: dict[str, list[int]]
+) -> dict[str, list[int]]:
+    """Write twelve tokens of each text, or one more. Each is begun when those before it have been
+    at it for a while. After every third token another one is forced."""
+    written: dict[str, list[int]] = {}
+    unread: dict[str, list[int]] = {}
+    steps = 0
+    while unread or len(written) < len(names):
+        begun = names[: steps // 4 + 1][len(written) :]
+        steps += 1
+        heard = {name: decoder.read({name: prompts[name]})[name] for name in begun}
+        if unread:
+            heard.update(decoder.read(unread))
+        for name, logits in heard.items():
+            text = written.setdefault(name, [])
+            unread[name] = [int(logits.argmax())] + [7] * (len(text) % 4 == 2)
+            text += unread[name]
+            if len(text) >= 12:
+                decoder.forget(name)
+                del unread[name]
+    return written

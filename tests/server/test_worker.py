@@ -13,11 +13,10 @@ import pytest
 
 from gorilla_jupyter.answer import Progress
 from gorilla_jupyter.engine import Gorilla
-from gorilla_jupyter.model.decoding import CHUNK_TOKENS
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.worker import Worker
 from tests.model.conftest import ModelServer, answers, form
-from tests.model.test_decoding import DiceBackend
+from tests.model.test_decoding import DiceBackend, SlowDice
 from tests.model.test_openai import waits
 
 
@@ -176,25 +175,59 @@ def test_cancelling_stops_that_request_and_no_other(catalog: Callable[[int], Non
     assert run(request("search", text="widgets", limit=1))[-2]["event"]["documents"]
 
 
-@pytest.mark.parametrize("verb", ["reads", "writes"])
-def test_cancelling_stops_a_model_within_one_step(indexed_home: Path, verb: str) -> None:
-    def cancel(message: Any) -> None:
-        if message.get("event", {}).get("message") == f"dice {verb}":
-            read.append(len(backend.decoder.seen))
-            worker.read([b'{"cancel": "ask"}'])
+@pytest.mark.parametrize(("verb", "reads"), [("reads", 2), ("writes", 50)])
+def test_cancelling_stops_a_model_while_it_works(indexed_home: Path, verb: str, reads: int) -> None:
+    def note(message: Any) -> None:
+        if decoder.began.is_set() and message.get("event", {}).get("message") == f"dice {verb}":
+            noted.set()
+        if "end" in message:
+            ended.set()
 
-    read: list[int] = []
+    def lines() -> Iterator[bytes]:
+        yield json.dumps(request("ask", instruction="load a TTS model")).encode()
+        assert noted.wait(20)
+        yield b'{"cancel": "ask"}'
+        assert ended.wait(20)
+
+    noted, ended = threading.Event(), threading.Event()
     backend = DiceBackend()
+    backend.decoder = decoder = SlowDice(0, reads)
     gorilla = Gorilla(model="dice")
     gorilla.use(backend)
-    output = Output(cancel)
+    output = Output(note)
     worker = Worker(gorilla, output)
-    worker.read([json.dumps(request("ask", instruction="load a TTS model")).encode()])
+    threading.Thread(target=worker.read, args=(lines(),)).start()
     worker.run()
     assert output.messages[-1] == {"id": "ask", "end": "cancelled"}
-    (before,) = read
-    assert len(backend.decoder.last_seen) <= before + CHUNK_TOKENS
-    assert backend.decoder.seen == []
+    assert decoder.forgotten.wait(20)
+    assert decoder.seen == {}
+
+
+def test_others_are_answered_while_a_model_works(indexed_home: Path) -> None:
+    def note(message: Any) -> None:
+        if message.get("end") == "done":
+            answered.set()
+        if message.get("end") == "cancelled":
+            ended.set()
+
+    def lines() -> Iterator[bytes]:
+        yield json.dumps(request("ask", instruction="load a TTS model")).encode()
+        assert decoder.began.wait(20)
+        search = request("search", text="speech", limit=1)
+        yield json.dumps({**search, "id": "other"}).encode()
+        assert answered.wait(20)
+        yield b'{"cancel": "ask"}'
+        assert ended.wait(20)
+
+    answered, ended = threading.Event(), threading.Event()
+    backend = DiceBackend()
+    backend.decoder = decoder = SlowDice(0)
+    gorilla = Gorilla(model="dice")
+    gorilla.use(backend)
+    worker = Worker(gorilla, Output(note))
+    threading.Thread(target=worker.read, args=(lines(),)).start()
+    worker.run()
+    assert answered.is_set()
 
 
 @pytest.mark.parametrize("has_written", [False, True])
