@@ -150,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         "--solutions", action="store_true", help="check the sentences themselves instead"
     )
     cells.set_defaults(run=_bench_cells)
+    at_once = "how many are asked before the first is answered: 8 suit a model that writes (1)"
     apibench = benchmarks.add_parser("apibench", help="answer APIBench's questions on one API file")
     apibench.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
     apibench.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
@@ -162,12 +163,14 @@ def _parser() -> argparse.ArgumentParser:
         help="what it reads: the documents that are found, the right one, or none (retriever)",
     )
     apibench.add_argument("--every", type=positive, default=1, help="ask every so many of them (1)")
+    apibench.add_argument("--at-once", type=positive, default=1, help=at_once)
     apibench.set_defaults(run=_bench_apibench)
     models = benchmarks.add_parser("models", help="what a model of your own costs, and how it does")
     models.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
     models.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
     models.add_argument("--model", required=True, help="who answers, e.g. onnx:FOLDER")
     models.add_argument("--every", type=positive, default=1, help="ask every so many of them (1)")
+    models.add_argument("--at-once", type=positive, default=1, help=f"{at_once}; tells no times")
     models.add_argument(
         "--unconstrained", action="store_true", help="do not hold what it writes to the documents"
     )
@@ -486,6 +489,7 @@ def _bench_apibench(options: argparse.Namespace) -> int:
         model=options.model,
         mode=Mode(options.mode),
         every=options.every,
+        at_once=options.at_once,
     )
     apibench.write_responses(options.responses, responses)
     _print_problems(notices)
@@ -503,6 +507,7 @@ def _bench_models(options: argparse.Namespace) -> int:
         options.document,
         model=options.model,
         every=options.every,
+        at_once=options.at_once,
         constrained=not options.unconstrained,
     )
     return 0

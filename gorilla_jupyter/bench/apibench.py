@@ -7,13 +7,24 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from gorilla_jupyter.answer import Answer, Candidate, Request, SearchResult
+from gorilla_jupyter.answer import (
+    Answer,
+    Candidate,
+    Event,
+    Notice,
+    Progress,
+    Request,
+    SearchResult,
+)
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.modes import Mode, OracleIndex, load_writer
 from gorilla_jupyter.bench.results import BenchmarkError
@@ -25,7 +36,7 @@ from gorilla_jupyter.index.vectors import Encoder
 from gorilla_jupyter.model.backend import DEFAULT_MODEL, load_encoder
 from gorilla_jupyter.model.prompt import Prompt
 from gorilla_jupyter.model.writing import Writer
-from gorilla_jupyter.progress_bar import ProgressBar, finish
+from gorilla_jupyter.progress_bar import ProgressBar
 
 RECALL_AT = (1, 5, 10)
 """Among how many first documents the reference call is looked for."""
@@ -153,28 +164,70 @@ def engine_of(
         yield gorilla, notices
 
 
-def answer(gorilla: Gorilla, instruction: str) -> Response:
-    """Ask the engine and take the time that it needs.
+def answers(
+    gorilla: Gorilla, questions: Mapping[int, Mapping[str, Any]], *, at_once: int = 1
+) -> dict[int, Response]:
+    """Ask the engine every question, and take the time that each needs.
 
+    :param at_once: how many are asked before the first is answered: while a model writes, the
+        engine goes on with another.
     :raises ModelError: if there is no such model.
     """
+    return _in_turns(partial(_answer, gorilla), questions, at_once)
+
+
+def _answer(gorilla: Gorilla, instruction: str) -> Iterator[Event | Response]:
     start = time.perf_counter()
-    events = list(gorilla.stream(Request(instruction)))
+    found: SearchResult | None = None
+    for event in gorilla.stream(Request(instruction)):
+        if isinstance(event, SearchResult):
+            found = event
+        yield event
     milliseconds = (time.perf_counter() - start) * 1000
-    (found,) = (event for event in events if isinstance(event, SearchResult))
-    answered = events[-1]
-    assert isinstance(answered, Answer)
-    return Response(
-        published_form(answered.candidates[0]) if answered.candidates else "",
+    assert found is not None
+    assert isinstance(event, Answer)
+    yield Response(
+        published_form(event.candidates[0]) if event.candidates else "",
         tuple(document.record.api_call for document in found.documents),
         milliseconds,
     )
 
 
-def _remembered(writer: Writer, instruction: str) -> Response:
+def _remember(writer: Writer, instruction: str) -> Iterator[Progress | Notice | Response]:
     start = time.perf_counter()
-    text = finish(writer.write(Prompt(instruction, ())), lambda _: None)
-    return Response(text, (), (time.perf_counter() - start) * 1000)
+    text = yield from writer.write(Prompt(instruction, ()))
+    yield Response(text, (), (time.perf_counter() - start) * 1000)
+
+
+def _in_turns(
+    answer: Callable[[str], Iterator[object]],
+    questions: Mapping[int, Mapping[str, Any]],
+    at_once: int,
+) -> dict[int, Response]:
+    """The last thing that comes for every question. So many are begun at a time, and one of them at
+    a time goes on, beside those for which a model works elsewhere."""
+    turn = Lock()
+
+    def last(question: Mapping[str, Any]) -> Response:
+        turn.acquire()
+        is_mine = True
+        event: object = None
+        try:
+            for event in answer(question["instruction"]):
+                is_elsewhere = isinstance(event, Progress) and event.elsewhere
+                if is_elsewhere and is_mine:
+                    turn.release()
+                elif not is_elsewhere and not is_mine:
+                    turn.acquire()
+                is_mine = not is_elsewhere
+        finally:
+            if is_mine:
+                turn.release()
+        assert isinstance(event, Response)
+        return event
+
+    with ThreadPoolExecutor(at_once) as threads:
+        return dict(zip(questions, threads.map(last, questions.values()), strict=True))
 
 
 def published_form(candidate: Candidate) -> str:
@@ -194,10 +247,12 @@ def measure(
     encoder: Callable[[], Encoder] | None = load_encoder,
     mode: Mode = Mode.RETRIEVER,
     every: int = 1,
+    at_once: int = 1,
 ) -> tuple[dict[int, Response], Figures, list[str]]:
     """Answer every question, or every so many of them, from the APIs of one file.
 
     :param encoder: as :func:`engine_of` takes it.
+    :param at_once: as :func:`answers` takes it.
     :returns: the responses by the question's number, their figures, and a sentence for each API
         that the engine cannot offer.
     :raises BenchmarkError: if a file cannot be used.
@@ -208,17 +263,11 @@ def measure(
     asked = read_questions(questions, every=every)
     if mode is Mode.ZERO_SHOT:
         writer, notices = load_writer(model, constrained=False), list[str]()
-        responses = {
-            number: _remembered(writer, question["instruction"])
-            for number, question in asked.items()
-        }
+        responses = _in_turns(partial(_remember, writer), asked, at_once)
     else:
         right = asked if mode is Mode.ORACLE else None
         with engine_of(apis, model=model, encoder=encoder, right=right) as (gorilla, notices):
-            responses = {
-                number: answer(gorilla, question["instruction"])
-                for number, question in asked.items()
-            }
+            responses = answers(gorilla, asked, at_once=at_once)
     texts = {number: response.text for number, response in responses.items()}
     figures = {
         **scores(documentation, asked, texts),

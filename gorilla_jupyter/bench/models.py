@@ -26,6 +26,17 @@ from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propos
 
 FILE = "models.json"
 
+COSTS = (
+    "load s",
+    "first token s",
+    "tokens a second",
+    "longest step s",
+    "mask share",
+    "faster together",
+    "memory MiB",
+)
+"""What an answer costs; told of models that were asked one question after the other."""
+
 Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 """Figures by model and questions."""
 
@@ -101,6 +112,19 @@ class WatchedWriter:
             self.undocumented += 1
         return text
 
+    def costs(self) -> dict[str, float | None]:
+        """What it took, as :data:`COSTS` names it."""
+        figures = (
+            self.loading,
+            _median(self.first_token),
+            _median(self.speeds),
+            self.longest_step,
+            _median(self.mask_share),
+            faster_together(self.writer, self.prompts),
+            psutil.Process().memory_info().rss / 2**20,
+        )
+        return dict(zip(COSTS, figures, strict=True))
+
 
 def _mask_seconds(backend: LocalBackend, prompt: Prompt, text: str) -> float:
     """What it costs to hold a text to the documents, if none of its tokens comes by itself."""
@@ -142,11 +166,13 @@ def run(
     *,
     model: str,
     every: int,
+    at_once: int,
     constrained: bool,
 ) -> None:
     """Ask one model every so many of the questions, print the figures, add them to ``models.json``
     in the folder ``results``, and redraw ``document``.
 
+    :param at_once: as :func:`apibench.answers` takes it; of more than one, no times are told.
     :raises BenchmarkError: if a file or the document cannot be used, or the model does not write.
     :raises CatalogError: if there is no API record in ``apis``.
     :raises ModelError: if there is no such model.
@@ -157,21 +183,13 @@ def run(
     asked = apibench.read_questions(questions, every=every)
     with apibench.engine_of(apis, model=model) as (gorilla, _):
         gorilla.use(watched)
-        texts = {
-            number: apibench.answer(gorilla, question["instruction"]).text
-            for number, question in asked.items()
-        }
+        answers = apibench.answers(gorilla, asked, at_once=at_once)
+    texts = {number: answer.text for number, answer in answers.items()}
     figures = {
         **apibench.scores(documentation, asked, texts),
         "texts written": len(watched.first_token),
         "undocumented": watched.undocumented,
-        "load s": watched.loading,
-        "first token s": _median(watched.first_token),
-        "tokens a second": _median(watched.speeds),
-        "longest step s": watched.longest_step,
-        "mask share": _median(watched.mask_share),
-        "faster together": faster_together(watched.writer, watched.prompts),
-        "memory MiB": psutil.Process().memory_info().rss / 2**20,
+        **(watched.costs() if at_once == 1 else dict.fromkeys(COSTS)),
     }
     name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"
     print(f"{name}, on {questions.stem}:")

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from gorilla_jupyter import cli
+from gorilla_jupyter.answer import Document, Progress, Proposal, Request
 from gorilla_jupyter.bench import ablation, apibench, tables
 from gorilla_jupyter.bench.apibench import Response
 from gorilla_jupyter.bench.modes import Mode
@@ -111,9 +113,34 @@ def test_the_figures_of_an_answer_and_of_none(apis: Path, questions: Path) -> No
 def test_nothing_but_the_file_is_searched(apis: Path, gorilla_home: Path) -> None:
     write(gorilla_home / "catalogs" / "own.jsonl", [{**APIS[0], "api_call": "hub.load('own')"}])
     with apibench.engine_of(apis) as (gorilla, _):
-        response = apibench.answer(gorilla, "which songs of birds, a TTS model, a translation")
+        question = {"instruction": "which songs of birds, a TTS model, a translation"}
+        (response,) = apibench.answers(gorilla, {1: question}).values()
     assert response.documents == ("hub.load('birds/1')", "hub.load('leaves/2')")
     assert not (gorilla_home / "index").exists()
+
+
+def test_questions_are_asked_at_once_while_a_model_writes(apis: Path) -> None:
+    class Patient:
+        """A model that answers when it has been asked twice."""
+
+        name = "patient"
+
+        def propose(
+            self, request: Request, documents: Sequence[Document]
+        ) -> Iterator[Proposal | Progress]:
+            yield Progress("", 0, 0, elsewhere=True)
+            both.wait(20)
+            yield Progress("", 0, 0)
+            record = documents[0].record
+            yield Proposal(record, record.api_call, "", score=1.0)
+
+    both = Barrier(2)
+    questions = {number: {"instruction": text} for number, text in enumerate(("birds", "leaves"))}
+    with apibench.engine_of(apis, model="patient") as (gorilla, _):
+        gorilla.use(Patient())
+        responses = apibench.answers(gorilla, questions, at_once=2)
+    assert "birds" in responses[0].text
+    assert "leaves" in responses[1].text
 
 
 @pytest.mark.parametrize(

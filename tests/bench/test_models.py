@@ -42,10 +42,17 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def measure(
-    files: tuple[Path, Path], document: Path, model: str, *, constrained: bool = True
+    files: tuple[Path, Path],
+    document: Path,
+    model: str,
+    *,
+    constrained: bool = True,
+    at_once: int = 1,
 ) -> None:
     folder = document.parent / "results"
-    models.run(*files, folder, document, model=model, every=2, constrained=constrained)
+    models.run(
+        *files, folder, document, model=model, every=2, at_once=at_once, constrained=constrained
+    )
 
 
 def test_figures_are_told_and_kept_beside_those_of_other_models(
@@ -76,6 +83,17 @@ def test_the_document_shows_every_model(
     ]
     assert text.startswith("Before.\n")
     assert text.endswith("\nAfter.\n")
+
+
+def test_of_questions_that_are_asked_at_once_no_times_are_told(
+    model_server: ModelServer, files: tuple[Path, Path], document: Path
+) -> None:
+    model_server.replies[:] = [streams(form(VOICE.api_call))]
+    measure(files, document, model_server.model, at_once=2)
+    kept = json.loads((document.parent / "results" / "models.json").read_text())["models"]
+    figures = kept["openai:tiny"]["few"]
+    assert (figures["responses"], figures["texts written"]) == (2, 2)
+    assert {figures[title] for title in models.COSTS} == {None}
 
 
 def test_what_the_mask_costs_is_measured() -> None:
