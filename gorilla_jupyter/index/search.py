@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gorilla_jupyter.answer import Document, Progress, Request, SearchResult
 from gorilla_jupyter.catalog.files import CatalogFileError, Reading
 from gorilla_jupyter.catalog.store import Catalog, CatalogStore, Origin, environment_name
+from gorilla_jupyter.index.abbreviations import spelled_out
 from gorilla_jupyter.index.lexical import (
     Cosines,
     Entry,
@@ -149,12 +150,13 @@ class DocumentIndex:
             if (text := getattr(request, name))
         }
 
+        text = spelled_out(request.instruction)
         encoder = self._ready_encoder()
-        cosines = self._cosines(encoder, request.instruction) if encoder else None
+        cosines = self._cosines(encoder, text) if encoder else None
 
         def find(lexical: LexicalIndex) -> SearchResult:
             hits = lexical.search(
-                request.instruction,
+                text,
                 limit=request.documents,
                 filters=filters,
                 environment=request.environment or environment_name(),
