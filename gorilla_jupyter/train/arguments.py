@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from gorilla_jupyter.catalog.environment import index_environment
-from gorilla_jupyter.catalog.store import CatalogStore, write_whole
+from gorilla_jupyter.catalog.store import write_whole
 from gorilla_jupyter.model.arguments import fill_arguments
 from gorilla_jupyter.model.encoder import WEIGHTS, Encoder
 from gorilla_jupyter.model.placing import (
@@ -37,6 +35,7 @@ from gorilla_jupyter.model.placing import (
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.instructions import DATA, Part, part_of, shipped_records
+from gorilla_jupyter.train.packages import installed_records
 from gorilla_jupyter.verify import by_place
 
 LEAST_PRECISION = 0.96
@@ -118,7 +117,7 @@ def read_cases(path: Path = DATA / "arguments.jsonl") -> tuple[list[Case], list[
     records = {
         ("", record.api_name, record.api_call): record for record in reversed(shipped_records())
     }
-    for package, record in _installed(wanted):
+    for package, record in installed_records(wanted):
         records[package, record.api_name, record.api_call] = record
     cases = []
     missing: dict[str, None] = {}
@@ -129,17 +128,6 @@ def read_cases(path: Path = DATA / "arguments.jsonl") -> tuple[list[Case], list[
         else:
             cases.append(Case(case["instruction"], known, case["arguments"]))
     return cases, list(missing)
-
-
-def _installed(distributions: Sequence[str]) -> Iterator[tuple[str, ApiRecord]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        store = CatalogStore(Path(scratch), builtin=None, project=None)
-        for _ in index_environment(distributions, store=store):
-            pass
-        for catalog in store.catalogs():
-            distribution, _, _ = catalog.name.partition("@")
-            for record in catalog.read().records:
-                yield distribution, record
 
 
 def learn_arguments(weights: Path = WEIGHTS) -> dict[str, Any]:

@@ -53,19 +53,23 @@ def faults(
     instructions: Sequence[Instruction],
     records: Collection[ApiRecord],
     questions: Iterable[str] = (),
+    *,
+    naming: Sequence[Instruction] = (),
 ) -> Iterator[Fault]:
     """Everything that is wrong with ``instructions``.
 
     :param records: whose prose tells which parts of a name are ordinary words.
-
     :param questions: evaluation questions, of which no instruction may hold a run of
         :data:`RUN` words.
+    :param naming: others, in which names may stand.
     """
     ordinary = ordinary_words(records)
     runs = {run for question in questions for run in _runs(words(question))}
     for instruction in instructions:
         if name := leaked_name(instruction, ordinary):
             yield Fault(instruction, f"names {name!r}")
+    instructions = [*instructions, *naming]
+    for instruction in instructions:
         if shared := runs.intersection(_runs(words(instruction.text))):
             yield Fault(instruction, f"shares {' '.join(min(shared))!r} with a question")
     for first, second in _near_duplicates(instructions):

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from gorilla_jupyter.index.abbreviations import spelled_out
 from gorilla_jupyter.index.scoring import TEMPERATURE
 from gorilla_jupyter.index.vectors import document_parts, document_text
 from gorilla_jupyter.model.encoder import DOCUMENT_TOKENS, SENTENCE_TOKENS
@@ -72,7 +73,7 @@ class Settings:
     epochs: int = 2
     runs: int = RUNS
     documents: int = 12
-    instructions: int = 5
+    instructions: int = 7
     hard_documents: int = 6
     off_topic: int = 6
     aside: float = 0.2
@@ -81,7 +82,7 @@ class Settings:
     temperature: float = TEMPERATURE
     learning_rate: float = 8e-5
     warm_up: float = 0.1
-    renewal: int = 128
+    renewal: int = 192
     seed: int = 20261124
 
 
@@ -397,7 +398,7 @@ class _Hub:
         ]
 
     def ask(self, place: int, text: str) -> None:
-        self._asked.setdefault(place, []).append(text)
+        self._asked.setdefault(place, []).append(spelled_out(text))  # as in use
 
     def place(self, device: torch.device) -> None:
         self.domain_of = self.domain_of.to(device)

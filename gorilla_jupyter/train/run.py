@@ -22,6 +22,7 @@ from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, export, export_documents
 from gorilla_jupyter.train.instructions import (
     FURTHER,
+    SHORT,
     Part,
     held_out_of_all,
     part_of,
@@ -31,6 +32,7 @@ from gorilla_jupyter.train.instructions import (
     read_off_topic,
     shipped_records,
 )
+from gorilla_jupyter.train.packages import read_packages
 from gorilla_jupyter.train.self_instruct import self_instruct
 
 
@@ -49,12 +51,16 @@ def check(questions: Sequence[Path], further: Sequence[Path] = ()) -> int:
     records = shipped_records()
     others = _read_catalogs(further)
     instructions = read_instructions(records) + read_instructions(others, FURTHER)
-    found = list(faults(instructions, [*records, *others], asked))
+    short = read_instructions(records, SHORT)
+    _, of_packages = read_packages()
+    naming = [*short, *of_packages]
+    found = list(faults(instructions, [*records, *others], asked, naming=naming))
     for fault in found:
         where = fault.instruction and fault.instruction.record.api_name
         print(f"{where or 'all'}: {fault.reason}")
-    named = {instruction.record.id for instruction in instructions}
-    print(f"{len(instructions)} instructions for {len(named)} APIs, {len(found)} faults")
+    instructions += naming
+    apis = {instruction.record.id for instruction in instructions}
+    print(f"{len(instructions)} instructions for {len(apis)} APIs, {len(found)} faults")
     return len(found)
 
 
@@ -84,8 +90,11 @@ def train_encoder(
     off_topic = read_off_topic()
     settings = Settings(epochs=epochs)
     others = _read_catalogs(further)
-    asked = [*instructions, *read_further(others, instructions)]
-    documented = [*records, *others]
+    packages, of_packages = read_packages()
+    short = read_instructions(records, SHORT)
+    of_others = read_further(others, [*instructions, *short])
+    asked = [*instructions, *short, *of_others, *of_packages]
+    documented = [*records, *others, *packages]
     asides = read_asides()
     trainings = [
         EncoderTraining(
@@ -105,7 +114,9 @@ def train_encoder(
     training, *further_trainings = trainings
     training.average(further_trainings)
     scores = [_logged_scores(finished.folder / LOG) for finished in trainings]
-    validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
+    validation = [
+        pair.text for pair in (*instructions, *short) if part_of(pair.record) is Part.VALIDATION
+    ]
     cosine = export(training, base / TOKENIZER, weights, validation, precision)
     export_documents(records, weights)
     calibration = calibrate(weights, validation, off_topic)
@@ -115,8 +126,11 @@ def train_encoder(
         {
             "settings": asdict(settings),
             "instructions": len(instructions),
+            "short_instructions": len(short),
             "further_documents": len(others),
-            "further_instructions": len(asked) - len(instructions),
+            "further_instructions": len(of_others),
+            "package_documents": len(packages),
+            "package_instructions": len(of_packages),
             "untrained": scores[0][0],
             "runs": [of_run[-1] for of_run in scores],
             "trained": {

@@ -37,6 +37,12 @@ def test_a_name_gives_the_api_away(text: str, name: str) -> None:
     assert reasons(text) == [f"names {name!r}"]
 
 
+def test_where_names_may_stand_the_other_rules_hold() -> None:
+    free = [Instruction(text, BARK) for text in ("bark for my kiosk", "Bark, for my kiosk")]
+    (fault,) = faults([], [BARK], naming=free)
+    assert fault.reason == "says the same as 'bark for my kiosk'"
+
+
 def test_ordinary_words_of_a_name_do_not() -> None:
     assert reasons("Read my letter in German") == []
 
