@@ -180,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     refusals.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
     refusals.set_defaults(run=_bench_refusals)
+    typed = benchmarks.add_parser("typed", help="how often what people type finds the right task")
+    typed.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    typed.set_defaults(run=_bench_typed)
     score = benchmarks.add_parser("score", help="score anyone's answers to APIBench's questions")
     score.add_argument("--apis", type=Path, required=True, help="the API records (JSONL)")
     score.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
@@ -517,6 +520,13 @@ def _bench_refusals(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import refusals
 
     refusals.run(options.results)
+    return 0
+
+
+def _bench_typed(options: argparse.Namespace) -> int:
+    from gorilla_jupyter.bench import typed
+
+    typed.run(options.results)
     return 0
 
 
