@@ -305,12 +305,14 @@ class Progress:
 
     :ivar elsewhere: whether another machine works, or another thread: until the next event, the
         engine has its hands free.
+    :ivar waits: whether nothing is done for the request yet, because others come before it.
     """
 
     message: str
     done: int
     total: int
     elsewhere: bool = False
+    waits: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {"message": self.message, "done": self.done, "total": self.total}

@@ -60,6 +60,7 @@ class Writing:
         tells apart; None for a text that is free.
     :ivar steps: what is done, how far it is, and of how much, as it goes on; None at the end.
     :ivar written: its tokens.
+    :ivar ended: whether no more will come.
     :ivar error: why it was not written to its end.
     """
 
@@ -68,6 +69,7 @@ class Writing:
     ) -> None:
         self.steps: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
         self.written: list[int] = []
+        self.ended = False
         self.error: Exception | None = None
         self._prompt = prompt
         self._read = 0
@@ -119,7 +121,6 @@ class Batch:
         self._decoder = decoder
         self._lock = threading.Lock()
         self._writings: list[Writing] = []
-        self._begun: set[Writing] = set()
         self._being_read: list[Writing] = []
         self._runs = False
 
@@ -140,32 +141,39 @@ class Batch:
                 self._decoder.stop()
 
     def _run(self) -> None:
-        while writings := self._present():
+        begun: set[Writing] = set()
+        while True:
+            with self._lock:
+                writings = self._writings[: self._decoder.together]
+                if not writings and not begun:
+                    self._runs = False
+                    return
+            self._forget(begun.difference(writings), begun)
+            begun = set(writings)
             # A piece of one prompt, and then a step of every text: those wait for no whole prompt.
             self._read_on([writing for writing in writings if writing.reads][:1])
             self._read_on([writing for writing in writings if not writing.reads])
 
-    def _present(self) -> list[Writing]:
-        """Those that are written now; what has become of the others is forgotten."""
-        with self._lock:
-            present = self._writings[: self._decoder.together]
-            for gone in self._begun.difference(present):
-                self._decoder.forget(gone)
-            self._begun = set(present)
-            self._runs = bool(present)
-        return present
+    def _forget(self, gone: set[Writing], begun: set[Writing]) -> None:
+        try:
+            for writing in gone:
+                self._decoder.forget(writing)
+        except Exception as error:
+            # What was remembered with them is lost.
+            for writing in begun - gone:
+                self._end(writing, error)
 
     def _read_on(self, writings: list[Writing]) -> None:
-        tokens = {writing: writing.next_tokens() for writing in writings}
+        tokens = {writing: writing.next_tokens() for writing in writings if not writing.ended}
         if not tokens:
             return
         with self._lock:
-            self._being_read = writings
+            self._being_read = [*tokens]
         try:
             logits = self._decoder.read(tokens)
         except Exception as error:
             logits = {}
-            for writing in writings:
+            for writing in tokens:
                 self._end(writing, error)
         with self._lock:
             self._being_read = []
@@ -177,7 +185,7 @@ class Batch:
                 self._end(writing, error)
 
     def _end(self, writing: Writing, error: Exception | None = None) -> None:
-        writing.error = error
+        writing.ended, writing.error = True, error
         with self._lock:
             if writing in self._writings:
                 self._writings.remove(writing)

@@ -122,11 +122,13 @@ class LocalBackend:
         model.batch.add(writing)
         try:
             step: tuple[str, int, int] | None = ("reads", 0, len(tokens))
+            waits = True
             while step is not None:
                 verb, done, total = step
-                yield Progress(f"{self.name} {verb}", done, total, elsewhere=True)
+                yield Progress(f"{self.name} {verb}", done, total, elsewhere=True, waits=waits)
                 with suppress(Empty):
                     step = writing.steps.get(timeout=POLL_SECONDS)
+                    waits = False
         finally:
             model.batch.remove(writing)
         yield Progress(f"{self.name} writes", len(writing.written), MAX_TOKENS)

@@ -166,7 +166,8 @@ class Supervisor:
 
     :param options: the worker's command line.
     :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.
-    :param request_seconds: how long a job may take, from its turn on; indexing alone has no limit.
+    :param request_seconds: how long a job may take, from its turn on, and where a model has others
+        to answer before it, from then on; indexing alone has no limit.
     :param idle_seconds: how long an idle worker is kept; 0 keeps it for ever.
     """
 
@@ -288,11 +289,14 @@ class Supervisor:
             return None
         turn = _Turn(self._queue.get())
         turn.job.state = JobState.RUNNING
-        if turn.job.kind is not JobKind.INDEX:
+        self._start_time(turn)
+        return turn
+
+    def _start_time(self, turn: _Turn) -> None:
+        if turn.job.kind is not JobKind.INDEX and not turn.job.finished:
             sentence = f"The request took longer than {self._request_seconds:g} seconds."
             late = self._stop, turn.job, JobState.FAILED, RestError(504, sentence)
             turn.set_timer(self._request_seconds, *late)
-        return turn
 
     def _give(self, turn: _Turn) -> None:
         job = turn.job
@@ -315,6 +319,8 @@ class Supervisor:
         self.catalogs = message.get("catalogs", self.catalogs)
         if "event" in message:
             turn.elsewhere = "elsewhere" in message
+            if "waits" in message:
+                self._start_time(turn)
             turn.job.add(message["event"])
             self._changed.set()
             return

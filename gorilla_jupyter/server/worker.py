@@ -6,7 +6,8 @@ It reads requests from standard input and writes events to standard output, one 
     {"cancel": ...}                                     stop that one
 
     {"id": ..., "event": {...}}                         any number of these
-    {"id": ..., "event": {...}, "elsewhere": true}      or these: a model works for it
+    {"id": ..., "event": {...}, "elsewhere": true}      or these: a model works for it, or, with
+                                                        "waits", will do so after others
     {"id": ..., "end": "done", "catalogs": {...}}       or "cancelled", or "failed" and why
 
 It works for one request at a time, and for the next ones while a model that writes, here or on
@@ -194,6 +195,8 @@ class Worker:
                 self._catalogs_are_known = False
                 if event.elsewhere:
                     message["elsewhere"] = True
+                if event.waits:
+                    message["waits"] = True
             yield message
 
     def _news(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Counter:
         return logits
 
     def forget(self, sequence: object) -> None:
-        del self.known[sequence]
+        self.known.pop(sequence, None)
         if not self.known:
             self.empty.set()
 
@@ -136,6 +136,28 @@ def test_when_all_have_ended_others_can_be_written() -> None:
         decoder.empty.clear()
 
 
-def test_one_is_not_longer_than_it_may_be() -> None:
-    (text,) = begin(Batch(Counter(8)), [100], most=7)
-    assert len(finish(text)) == 7
+@pytest.mark.parametrize("most", [1, 7])
+def test_one_is_not_longer_than_it_may_be(most: int) -> None:
+    decoder = Counter(8)
+    (text,) = begin(Batch(decoder), [100], most=most)
+    assert len(finish(text)) == most
+    assert decoder.empty.wait(20)
+    assert len(text.written) == len(decoder.reads) == most
+
+
+def test_what_cannot_be_kept_when_another_ends_ends_with_the_reason() -> None:
+    class Forgetful(Counter):
+        def forget(self, sequence: object) -> None:
+            super().forget(sequence)
+            if self.known:
+                raise MemoryError("full")
+
+    decoder = Forgetful(8)
+    decoder.go_on.clear()
+    short, long = begin(Batch(decoder), [1], [500])
+    decoder.go_on.set()
+    finish(short)
+    finish(long)
+    assert short.error is None
+    assert isinstance(long.error, MemoryError)
+    assert decoder.empty.wait(20)

@@ -70,7 +70,7 @@ class Dice:
         self._random = np.random.default_rng(seed)
 
     def forget(self, sequence: object) -> None:
-        self.last_seen = self.seen.pop(sequence)
+        self.last_seen = self.seen.pop(sequence, [])
         self.forgotten.set()
 
     def stop(self) -> None:

@@ -21,6 +21,11 @@ from tests.model.test_decoding import END, TEMPLATE, TOKENIZER, VOCABULARY
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """A folder such as onnxruntime-genai's builder writes."""
+    write_counter(tmp_path)
+    return tmp_path
+
+
+def write_counter(folder: Path) -> None:
     past = ("past_key_values.0.key", "past_key_values.0.value")
     present = ("present.0.key", "present.0.value")
     node = helper.make_node
@@ -57,17 +62,16 @@ def exported(tmp_path: Path) -> Path:
         [zero, shape, two, places],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(model, tmp_path / "model.onnx")
+    onnx.save(model, folder / "model.onnx")
     settings = {
         "context_length": 4096,
         "eos_token_id": END,
         "decoder": {"filename": "model.onnx", "num_key_value_heads": 1, "head_size": 1},
     }
-    (tmp_path / "genai_config.json").write_text(json.dumps({"model": settings}))
-    TOKENIZER.save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<end>"}))
-    (tmp_path / "chat_template.jinja").write_text(TEMPLATE)
-    return tmp_path
+    (folder / "genai_config.json").write_text(json.dumps({"model": settings}))
+    TOKENIZER.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<end>"}))
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
 
 
 def count(decoder: OnnxDecoder, tokens: list[int]) -> int:
@@ -94,10 +98,7 @@ def test_it_remembers_each_text_by_itself(exported: Path) -> None:
 
 
 def test_what_another_thread_reads_can_be_stopped(exported: Path) -> None:
-    path = exported / "model.onnx"
-    network = onnx.load(path)
-    make_slow(network)
-    onnx.save(network, path)
+    make_endless(exported)
     decoder = OnnxDecoder(exported)
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(decoder.read, {"text": [5, 6, 7]})
@@ -107,8 +108,9 @@ def test_what_another_thread_reads_can_be_stopped(exported: Path) -> None:
         reading.result()
 
 
-def make_slow(network: onnx.ModelProto) -> None:
-    """Have it count to very many before it does anything."""
+def make_endless(folder: Path) -> None:
+    """Have the network there count to very many before it does anything."""
+    network = onnx.load(folder / "model.onnx")
     info, node = helper.make_tensor_value_info, helper.make_node
     body = helper.make_graph(
         [
@@ -131,6 +133,7 @@ def make_slow(network: onnx.ModelProto) -> None:
     graph.initializer.append(helper.make_tensor("yes", TensorProto.BOOL, [], [True]))
     graph.node[0].input[0] = "counted"
     graph.node.insert(0, node("Loop", ["often", "yes", "input_ids"], ["counted"], body=body))
+    onnx.save(network, folder / "model.onnx")
 
 
 def test_it_knows_its_context_and_how_an_answer_ends(exported: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from gorilla_jupyter.server import supervisor
 from gorilla_jupyter.server.errors import CANCELLED, RestError
 from gorilla_jupyter.server.supervisor import Job, JobKind, JobState, Supervisor
 from tests.model.conftest import Handler, ModelServer, Reply, answers, form
+from tests.model.test_onnx import make_endless, write_counter
 
 OPTIONS = ("--model", "embedded")
 
@@ -306,6 +308,24 @@ async def test_questions_are_answered_here_while_a_model_server_works(
         assert elsewhere.state is JobState.RUNNING
         released.set()
         assert await models_of(elsewhere) == {model_server.model}
+
+
+async def test_the_time_of_one_that_waits_for_a_model_begins_with_its_answer(
+    indexed_home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "endless"
+    folder.mkdir()
+    write_counter(folder)
+    make_endless(folder)
+    seconds = 2.0
+    async with supervising(request_seconds=seconds) as supervisor:
+        first, second = (supervisor.submit(*ask(f"onnx:{folder}")) for _ in range(2))
+        with pytest.raises(RestError, match="longer than 2 seconds"):
+            await first.result()
+        stopped = time.monotonic()
+        with pytest.raises(RestError, match="longer than 2 seconds"):
+            await second.result()
+        assert time.monotonic() - stopped > seconds / 2
 
 
 async def test_only_so_many_questions_are_at_model_servers(
