@@ -150,7 +150,10 @@ def _parser() -> argparse.ArgumentParser:
         "--solutions", action="store_true", help="check the sentences themselves instead"
     )
     cells.set_defaults(run=_bench_cells)
-    at_once = "how many are asked before the first is answered: 8 suit a model that writes (1)"
+    at_once = (
+        "how many are asked before the first is answered: 8 suit a model that writes; more than 1 "
+        "tell no times (1)"
+    )
     apibench = benchmarks.add_parser("apibench", help="answer APIBench's questions on one API file")
     apibench.add_argument("--apis", type=Path, required=True, help="all that is searched (JSONL)")
     apibench.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
@@ -170,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--questions", type=Path, required=True, help="questions (JSONL)")
     models.add_argument("--model", required=True, help="who answers, e.g. onnx:FOLDER")
     models.add_argument("--every", type=positive, default=1, help="ask every so many of them (1)")
-    models.add_argument("--at-once", type=positive, default=1, help=f"{at_once}; tells no times")
+    models.add_argument("--at-once", type=positive, default=1, help=at_once)
     models.add_argument(
         "--unconstrained", action="store_true", help="do not hold what it writes to the documents"
     )

@@ -272,7 +272,7 @@ def measure(
     figures = {
         **scores(documentation, asked, texts),
         **(retrieval(asked, responses) if mode is Mode.RETRIEVER else {}),
-        **_times([response.milliseconds for response in responses.values()]),
+        **(_times([found.milliseconds for found in responses.values()]) if at_once == 1 else {}),
     }
     return responses, figures, notices
 

@@ -20,6 +20,7 @@ from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.modes import load_writer
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, put
+from gorilla_jupyter.model.backend import ModelFailureError
 from gorilla_jupyter.model.decoding import LocalBackend
 from gorilla_jupyter.model.prompt import Prompt
 from gorilla_jupyter.model.writing import Steps, Writer, documented_call, propose, read
@@ -114,6 +115,7 @@ class WatchedWriter:
 
     def costs(self) -> dict[str, float | None]:
         """What it took, as :data:`COSTS` names it."""
+        memory = psutil.Process().memory_info().rss / 2**20  # before several texts at once
         figures = (
             self.loading,
             _median(self.first_token),
@@ -121,7 +123,7 @@ class WatchedWriter:
             self.longest_step,
             _median(self.mask_share),
             faster_together(self.writer, self.prompts),
-            psutil.Process().memory_info().rss / 2**20,
+            memory,
         )
         return dict(zip(COSTS, figures, strict=True))
 
@@ -142,13 +144,17 @@ def _mask_seconds(backend: LocalBackend, prompt: Prompt, text: str) -> float:
 
 def faster_together(writer: Writer, prompts: Sequence[Prompt]) -> float | None:
     """How many times faster as many texts as a loaded model writes at once are written so than one
-    after the other; None for a model that writes them one after the other, and for a server."""
+    after the other; None for a model that does not write them at once or fails, and for a server.
+    """
     if not isinstance(writer, LocalBackend) or writer.model is None:
         return None
     few = prompts[: writer.model.decoder.together]
     if len(few) < 2:
         return None
-    return sum(_seconds(writer, [prompt]) for prompt in few) / _seconds(writer, few)
+    try:
+        return sum(_seconds(writer, [prompt]) for prompt in few) / _seconds(writer, few)
+    except ModelFailureError:
+        return None
 
 
 def _seconds(writer: Writer, prompts: Sequence[Prompt]) -> float:

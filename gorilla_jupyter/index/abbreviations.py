@@ -9,17 +9,16 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     line.strip().split(": ", 1)
     for line in """
     absa: aspect based sentiment analysis
-    aed: audio event detection
     aqg: automatic question generation
     asr: automatic speech recognition
-    asv: automatic speaker verification
+    ASV: automatic speaker verification
     bi-encoder: sentence embedding
     biencoder: sentence embedding
     bioner: biomedical named entity recognition
-    bss: blind source separation
+    BSS: blind source separation
     cbir: content based image retrieval
     clir: cross-lingual information retrieval
-    clm: causal language modeling text generation
+    CLM: causal language modeling text generation
     cws: chinese word segmentation
     de-id: de-identification of personal information
     deid: de-identification of personal information
@@ -32,13 +31,11 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     docqa: document question answering
     docvqa: document visual question answering
     drl: deep reinforcement learning
-    F0: fundamental frequency pitch extraction
     FER: facial expression recognition
     fgvc: fine-grained visual classification
-    fim: fill in the middle code completion
+    FIM: fill in the middle code completion
     gec: grammatical error correction
-    hpe: human pose estimation
-    hsd: hate speech detection
+    HPE: human pose estimation
     htr: handwritten text recognition
     i2i: image to image
     i2t: image to text
@@ -53,27 +50,25 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     inpaint: image inpainting
     instance seg: instance segmentation
     instseg: instance segmentation
-    itm: image text matching
-    kie: key information extraction from documents
-    kpe: keyphrase extraction
+    ITM: image text matching
+    KIE: key information extraction from documents
+    KPE: keyphrase extraction
     kpts: body keypoints pose detection
-    kws: keyword spotting
+    KWS: keyword spotting
     llm: large language model
-    ltsf: long term time series forecasting
+    LTSF: long term time series forecasting
     lvcsr: large vocabulary continuous speech recognition
     lvlm: large vision language model
-    mde: monocular depth estimation
+    MDE: monocular depth estimation
     mlff: machine learning force field
     mlip: machine learning interatomic potential
     mllm: multimodal large language model
-    mlm: masked language modeling
-    mrc: machine reading comprehension question answering
-    mss: music source separation
+    MLM: masked language modeling
     MT: machine translation
     ner: named entity recognition
     nl2code: code generation
     nl2sql: natural language to sql query generation
-    nlg: natural language generation
+    NLG: natural language generation
     nli: natural language inference
     nmt: neural machine translation
     nsfw: not safe for work content detection
@@ -81,9 +76,7 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     obb: oriented bounding box object detection
     objdet: object detection
     ocr: optical character recognition
-    OD: object detection
     optflow: optical flow
-    osd: overlapped speech detection
     outpaint: image outpainting
     ovd: open vocabulary object detection
     ovod: open vocabulary object detection
@@ -97,9 +90,7 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     qag: question and answer generation
     QG: question generation
     relex: relation extraction
-    RIS: referring image segmentation
     RL: reinforcement learning
-    RTE: recognizing textual entailment
     s2st: speech to speech translation
     s2t: speech to text
     s2tt: speech to text translation
@@ -124,25 +115,21 @@ ABBREVIATIONS: Mapping[str, str] = dict(
     text2text: text to text generation
     text2video: text to video
     tldr: summarization
-    tsf: time series forecasting
+    TSF: time series forecasting
     tts: text to speech
     txt2img: text to image
     txt2vid: text to video
-    uncond: unconditional image generation
     upos: universal part of speech tagging
     upscaler: super resolution
     vad: voice activity detection
-    VC: voice conversion
     vfi: video frame interpolation
     videoqa: video question answering
-    VLA: vision language action robotics
     vlm: vision language model
-    VOS: video object segmentation
     vqa: visual question answering
     wakeword: wake word keyword spotting
     wordvec: word vector embedding
     wordvecs: word vector embedding
-    zsl: zero-shot classification
+    ZSL: zero-shot classification
     zsod: zero-shot object detection
     """.strip().splitlines()
 )
@@ -150,9 +137,9 @@ ABBREVIATIONS: Mapping[str, str] = dict(
 
 _IN_ANY_CASE = "|".join(re.escape(short) for short in ABBREVIATIONS if not short.isupper())
 _IN_CAPITALS = "|".join(short for short in ABBREVIATIONS if short.isupper())
-# Not in names such as facebook/s2t-small, of which they are part.
+# Not in names such as facebook/s2t-small, of which they are part, nor where code names a value.
 _ABBREVIATION = re.compile(
-    rf"(?<![\w/.-])((?i:{_IN_ANY_CASE})|{_IN_CAPITALS})(s?)(?![\w/-]|\.\w)",
+    rf"(?<![\w/.*-])((?i:{_IN_ANY_CASE})|{_IN_CAPITALS})(s?)(?![\w/=-]|\.\w)",
 )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gorilla_jupyter.model.backend import ModelFailureError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +45,11 @@ class Decoder(Protocol):
         """
         ...
 
-    def forget(self, sequence: object) -> None:
-        """Give back the memory that a sequence takes; for one that takes none, do nothing."""
+    def forget(self, sequences: Collection[object]) -> None:
+        """Give back the memory that these sequences take; for one that takes none, do nothing.
+
+        :raises ModelFailureError: if what is left of those that were read with them is lost.
+        """
         ...
 
     def stop(self) -> None:
@@ -119,7 +125,7 @@ class Batch:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._writings: list[Writing] = []
         self._being_read: list[Writing] = []
         self._runs = False
@@ -129,18 +135,33 @@ class Batch:
         with self._lock:
             self._writings.append(writing)
             if not self._runs:
-                self._runs = True
                 threading.Thread(target=self._run, name="gorilla-batch", daemon=True).start()
+                self._runs = True
 
     def remove(self, writing: Writing) -> None:
-        """Let go of a text, which nobody waits for any more; one that has ended is gone already."""
+        """Let go of a text, which nobody waits for any more, once the network does not read for it;
+        one that has ended is gone already."""
         with self._lock:
             if writing in self._writings:
                 self._writings.remove(writing)
             if self._being_read == [writing]:
                 self._decoder.stop()
+            self._lock.wait_for(lambda: writing not in self._being_read)
 
     def _run(self) -> None:
+        try:
+            self._write()
+        except BaseException:  # a panic of a library in Rust is no Exception
+            traceback.print_exc()
+            with self._lock:
+                lost, self._writings = self._writings, []
+                self._being_read = []
+                self._runs = False
+                self._lock.notify_all()
+            for writing in lost:
+                self._end(writing, ModelFailureError("The model's thread ended."))
+
+    def _write(self) -> None:
         begun: set[Writing] = set()
         while True:
             with self._lock:
@@ -156,8 +177,7 @@ class Batch:
 
     def _forget(self, gone: set[Writing], begun: set[Writing]) -> None:
         try:
-            for writing in gone:
-                self._decoder.forget(writing)
+            self._decoder.forget(gone)
         except Exception as error:
             # What was remembered with them is lost.
             for writing in begun - gone:
@@ -172,11 +192,14 @@ class Batch:
         try:
             logits = self._decoder.read(tokens)
         except Exception as error:
+            # What its frames hold may be much, and the error lives as long as the text.
+            traceback.clear_frames(error.__traceback__)
             logits = {}
             for writing in tokens:
                 self._end(writing, error)
         with self._lock:
             self._being_read = []
+            self._lock.notify_all()
         for writing, scores in logits.items():
             try:
                 if not writing.go_on(scores, self._decoder.end_tokens):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty
@@ -122,13 +121,16 @@ class LocalBackend:
         model.batch.add(writing)
         try:
             step: tuple[str, int, int] | None = ("reads", 0, len(tokens))
-            waits = True
+            is_begun, waits = False, False
             while step is not None:
-                verb, done, total = step
+                verb, done, total = ("writes another answer", 0, 0) if waits else step
                 yield Progress(f"{self.name} {verb}", done, total, elsewhere=True, waits=waits)
-                with suppress(Empty):
+                try:
                     step = writing.steps.get(timeout=POLL_SECONDS)
-                    waits = False
+                    is_begun = True
+                except Empty:
+                    pass
+                waits = not is_begun
         finally:
             model.batch.remove(writing)
         yield Progress(f"{self.name} writes", len(writing.written), MAX_TOKENS)

@@ -121,7 +121,7 @@ def _reading(decoder: Decoder, tokens: Sequence[int]) -> tuple[float, list[int]]
         highest = logits.max()
         surprise += highest + float(np.log(np.exp(logits - highest).sum())) - logits[following]
         likeliest.append(int(logits.argmax()))
-    decoder.forget(text)
+    decoder.forget([text])
     return math.exp(surprise / len(likeliest)), likeliest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,9 +102,10 @@ class OnnxDecoder:
         self._caches: dict[object, dict[str, Any]] = {}
         self._options = RunOptions()
 
-    def forget(self, sequence: object) -> None:
+    def forget(self, sequences: Collection[object]) -> None:
         """See :class:`gorilla_jupyter.model.batch.Decoder`."""
-        self._caches.pop(sequence, None)
+        for sequence in sequences:
+            self._caches.pop(sequence, None)
 
     def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
         """See :class:`gorilla_jupyter.model.batch.Decoder`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 STEPS = 3
 
 TOGETHER = 8
-"""How many texts are written at once. So many are read nearly as fast as one: what takes the time
-is fetching the weights."""
+"""How many texts are written at once: the weights, which take most of the time of a step to fetch,
+are fetched once for all of them."""
 
 WEIGHTS_SHARE = 0.8
 """How much of the GPUs' free memory the weights may take: the rest is for what the model reads."""
@@ -152,7 +152,8 @@ class TorchDecoder:
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
         # Only where a token's place can be told is a gap none.
-        self.together = TOGETHER if "position_ids" in names and self._remembers_all() else 1
+        alike = "position_ids" in names and self._remembers_all() and not _minds(network.config)
+        self.together = TOGETHER if alike else 1
         self._groups: list[_Group] = []
         self._stopped = threading.Event()
         for layers in network.modules():
@@ -174,15 +175,16 @@ class TorchDecoder:
             self._groups.append(group)
         return {sequence: logits[group.sequences.index(sequence)] for sequence in tokens}
 
-    def forget(self, sequence: object) -> None:
+    def forget(self, sequences: Collection[object]) -> None:
         """See :class:`gorilla_jupyter.model.batch.Decoder`."""
-        for group in self._groups:
-            if sequence in group.sequences:
-                self._groups.remove(group)
-                rows = [row for row, kept in enumerate(group.sequences) if kept is not sequence]
-                if rows:
-                    self._groups.append(self._reduced(group, rows))
-                return
+        groups, self._groups = self._groups, []
+        for group in groups:
+            rows = [row for row, kept in enumerate(group.sequences) if kept not in sequences]
+            if rows and len(rows) < len(group.sequences):
+                with failing_for_memory():
+                    self._reduce(group, rows)
+            if rows:
+                self._groups.append(group)
 
     def stop(self) -> None:
         """See :class:`gorilla_jupyter.model.batch.Decoder`."""
@@ -203,8 +205,8 @@ class TorchDecoder:
             case []:
                 made = _Group(list(sequences), self._new_cache(), np.ones((1, 0), np.int64))
             case _:
-                made = self._joined(found)
                 self._groups = [group for group in self._groups if group not in found]
+                made = self._joined(found)
         self._groups.append(made)
         return made
 
@@ -230,7 +232,7 @@ class TorchDecoder:
         return logits
 
     def _joined(self, groups: Sequence[_Group]) -> _Group:
-        """One group of several: what has been read less has a gap before it."""
+        """One group of several, which are used up: what has been read less has a gap before it."""
         import numpy as np
         import torch
 
@@ -250,23 +252,25 @@ class TorchDecoder:
                 for name in ("keys", "values")
             )
             cache.update(keys, values, number)
+            for layer in layers:  # or there would be twice as much in the end
+                layer.keys = layer.values = None
         masks = [
             np.pad(group.mask, ((0, 0), (gap, 0))) for group, gap in zip(groups, gaps, strict=True)
         ]
         sequences = [sequence for group in groups for sequence in group.sequences]
         return _Group(sequences, cache, np.concatenate(masks))
 
-    def _reduced(self, group: _Group, rows: list[int]) -> _Group:
-        """Some rows of a group, without what are gaps in all of them."""
+    def _reduce(self, group: _Group, rows: list[int]) -> None:
+        """Leave these rows of a group, without what are gaps in all of them."""
         import numpy as np
 
         mask = group.mask[rows]
         columns = np.flatnonzero(mask.any(axis=0))
-        cache = self._new_cache()
-        for number, layer in enumerate(group.cache.layers):
-            keys, values = (kept[rows][:, :, columns] for kept in (layer.keys, layer.values))
-            cache.update(keys, values, number)
-        return _Group([group.sequences[row] for row in rows], cache, mask[:, columns])
+        for layer in group.cache.layers:
+            layer.keys = layer.keys[rows][:, :, columns]
+            layer.values = layer.values[rows][:, :, columns]
+        group.sequences = [group.sequences[row] for row in rows]
+        group.mask = mask[:, columns]
 
     def _new_cache(self) -> Any:
         from transformers import DynamicCache
@@ -307,6 +311,13 @@ def failing_for_memory() -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     raise ModelFailureError(f"There is not enough memory for this model ({said:.120}).")
+
+
+def _minds(config: Any) -> bool:
+    """Whether a text is read otherwise beside others: a network that counts the gaps between its
+    tokens, or that looks at the longest of all texts."""
+    places = str(getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None))
+    return config.model_type == "gpt_neo" or "dynamic" in places or "longrope" in places
 
 
 def _with_adapter(network: Any, adapter: str) -> Any:

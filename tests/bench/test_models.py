@@ -112,9 +112,8 @@ def test_what_is_gained_by_writing_at_once_is_measured() -> None:
         pass
     assert models.faster_together(backend, prompts) is None
     backend.decoder.together = 2
-    gain = models.faster_together(backend, prompts)
-    assert gain is not None
-    assert gain > 0
+    assert models.faster_together(backend, prompts) is not None
+    assert backend.decoder.most_at_once == 2
 
 
 def test_no_figure_names_a_path_of_this_machine() -> None:

@@ -28,6 +28,10 @@ def test_what_it_stands_for_is_added(text: str, expected: str) -> None:
     "text",
     [
         "plot sr over time",
+        "resample to SR=16000",
+        "pass **nli to the function",
+        "a screenshot with mss",
+        "how many kws are left",
         "load facebook/s2t-small-mustc",
         "nli.csv",
         "automatic speech recognition (ASR)",

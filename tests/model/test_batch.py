@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gorilla_jupyter.model.backend import ModelFailureError
 from gorilla_jupyter.model.batch import CHUNK_TOKENS, Batch, Key, Writing
 
 END = 0
@@ -50,10 +51,11 @@ class Counter:
         logits[END if len(read) >= 10 * read[0] else len(read)] = 1
         return logits
 
-    def forget(self, sequence: object) -> None:
-        self.known.pop(sequence, None)
-        if not self.known:
-            self.empty.set()
+    def forget(self, sequences: Collection[object]) -> None:
+        for sequence in sequences:
+            self.known.pop(sequence, None)
+            if not self.known:
+                self.empty.set()
 
     def stop(self) -> None:
         """It reads at once."""
@@ -126,6 +128,21 @@ def test_one_that_nobody_waits_for_is_forgotten_and_the_others_go_on() -> None:
     assert decoder.empty.wait(20)
 
 
+def test_a_thread_that_dies_takes_no_later_text_along() -> None:
+    class Panicking(Counter):
+        def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+            if any(self.bad in following for following in tokens.values()):
+                raise KeyboardInterrupt
+            return super().read(tokens)
+
+    batch = Batch(Panicking(1))
+    (lost,) = begin(batch, [1, Counter.bad])
+    finish(lost)
+    assert isinstance(lost.error, ModelFailureError)
+    (text,) = begin(batch, [1])
+    assert len(finish(text)) == 9
+
+
 def test_when_all_have_ended_others_can_be_written() -> None:
     decoder = Counter(8)
     batch = Batch(decoder)
@@ -147,9 +164,9 @@ def test_one_is_not_longer_than_it_may_be(most: int) -> None:
 
 def test_what_cannot_be_kept_when_another_ends_ends_with_the_reason() -> None:
     class Forgetful(Counter):
-        def forget(self, sequence: object) -> None:
-            super().forget(sequence)
-            if self.known:
+        def forget(self, sequences: Collection[object]) -> None:
+            super().forget(sequences)
+            if sequences and self.known:
                 raise MemoryError("full")
 
     decoder = Forgetful(8)

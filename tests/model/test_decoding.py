@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,17 +66,20 @@ class Dice:
         self.seen: dict[object, list[int]] = {}
         self.last_seen: list[int] = []
         self.reads: list[int] = []
+        self.most_at_once = 0
         self.forgotten = threading.Event()
         self._random = np.random.default_rng(seed)
 
-    def forget(self, sequence: object) -> None:
-        self.last_seen = self.seen.pop(sequence, [])
-        self.forgotten.set()
+    def forget(self, sequences: Collection[object]) -> None:
+        for sequence in sequences:
+            self.last_seen = self.seen.pop(sequence, [])
+            self.forgotten.set()
 
     def stop(self) -> None:
         """It reads at once."""
 
     def read(self, tokens: Mapping[Key, Sequence[int]]) -> dict[Key, NDArray[np.float32]]:
+        self.most_at_once = max(self.most_at_once, len(tokens))
         for sequence, following in tokens.items():
             self.seen.setdefault(sequence, []).extend(following)
             self.reads.append(len(following))

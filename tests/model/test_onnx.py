@@ -83,7 +83,7 @@ def test_it_remembers_what_it_has_read_until_it_forgets(exported: Path) -> None:
     decoder = OnnxDecoder(exported)
     assert count(decoder, [5, 6, 7]) == 3
     assert count(decoder, [8]) == 4
-    decoder.forget("text")
+    decoder.forget(["text"])
     assert count(decoder, [9, 9]) == 2
 
 

@@ -186,7 +186,7 @@ def test_what_is_stopped_ends_and_can_be_begun_anew(network: Any) -> None:
     with pytest.raises(InterruptedError):
         decoder.read({"text": [5, 6, 7]})
     stopping.remove()
-    decoder.forget("text")
+    decoder.forget(["text"])
     assert len(decoder.read({"text": [5, 6, 7]})["text"]) == network.config.vocab_size
 
 
@@ -200,6 +200,15 @@ def test_texts_are_written_together_as_each_would_be_alone(network: Any) -> None
     decoder = TorchDecoder(network, frozenset({END}))
     assert write(decoder, ["short", "long", "late"], prompts) == alone
     assert decoder.together > 1
+
+
+def test_where_gaps_would_be_counted_texts_are_written_alone() -> None:
+    pytest.importorskip("torch")
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    sizes = {"hidden_size": 8, "num_heads": 1, "intermediate_size": 8, "vocab_size": 20}
+    config = GPTNeoConfig(num_layers=2, attention_types=[[["global", "local"], 1]], **sizes)
+    assert TorchDecoder(GPTNeoForCausalLM(config).eval(), frozenset({END})).together == 1
 
 
 def write(
@@ -221,6 +230,6 @@ def write(
             unread[name] = [int(logits.argmax())] + [7] * (len(text) % 4 == 2)
             text += unread[name]
             if len(text) >= 12:
-                decoder.forget(name)
+                decoder.forget([name])
                 del unread[name]
     return written
