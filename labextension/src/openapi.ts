@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Answer a sentence, event by event.
-         * @description One JSON object a line: `started`, then any number of `progress`, then `documents`, each `candidate`, and at last `answer`; or `error` at any point after `started`. Should the engine's process have to be replaced meanwhile, `progress` and `documents` may come again. The request is a job: closing the connection or deleting the job cancels it. Jobs are done one at a time, in turns for the clients, and others while a model server works for one; `progress` is repeated while one waits.
+         * @description One JSON object a line: `started`, then any number of `progress`, then `documents`, each `candidate`, and at last `answer`; or `error` at any point after `started`. Should the engine's process have to be replaced meanwhile, `progress` and `documents` may come again. The request is a job: closing the connection or deleting the job cancels it. Jobs are done one at a time, in turns for the clients, and others while a model writes for one; `progress` is repeated while one waits.
          */
         post: operations["ask"];
         delete?: never;
