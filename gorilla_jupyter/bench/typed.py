@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.engine import Gorilla
+from gorilla_jupyter.record import ApiRecord
 
 SENTENCES = Path(__file__).with_name("typed.jsonl")
 
@@ -33,6 +34,12 @@ class Sentence:
     sentence: str
     domains: list[str]
     names: list[str]
+
+    def is_answered_by(self, record: ApiRecord) -> bool:
+        """Whether the record is of a right task, and is what is named."""
+        said = f"{record.api_name} {record.api_call}".lower()
+        is_named = not self.names or any(name in said for name in self.names)
+        return record.domain in self.domains and is_named
 
 
 def read_sentences() -> list[Sentence]:
@@ -54,10 +61,8 @@ def run(results: Path) -> None:
             counts["refused"] += 1
             continue
         record = candidates[0].record
-        if record.domain in asked.domains:
-            counts["right task"] += 1
-            said = f"{record.api_name} {record.api_call}".lower()
-            counts["right"] += not asked.names or any(name in said for name in asked.names)
+        counts["right task"] += record.domain in asked.domains
+        counts["right"] += asked.is_answered_by(record)
     print(f"{'':12}" + "".join(f"{title:>12}" for title in next(iter(figures.values()))))
     for kind, counts in figures.items():
         total, *others = counts.values()

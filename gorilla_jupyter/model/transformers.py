@@ -152,7 +152,9 @@ class TorchDecoder:
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
         # Only where a token's place can be told is a gap none.
-        alike = "position_ids" in names and self._remembers_all() and not _minds(network.config)
+        alike = (
+            "position_ids" in names and self._remembers_all() and not _minds_others(network.config)
+        )
         self.together = TOGETHER if alike else 1
         self._groups: list[_Group] = []
         self._stopped = threading.Event()
@@ -166,12 +168,11 @@ class TorchDecoder:
         import torch
 
         self._stopped.clear()
+        following: dict[object, Sequence[int]] = dict(tokens.items())
         with failing_for_memory(), torch.inference_mode():
-            group = self._group(tokens)
-            # Kept again only when it is read: the memory of what fails is not what it was.
-            self._groups.remove(group)
-            following = {group.sequences.index(key): row for key, row in tokens.items()}
-            logits = self._read(group, [following[row] for row in range(len(following))])
+            group = self._taken(tokens)
+            logits = self._read(group, [following[sequence] for sequence in group.sequences])
+            # Kept only when it is read: what fails does not remember what it did.
             self._groups.append(group)
         return {sequence: logits[group.sequences.index(sequence)] for sequence in tokens}
 
@@ -190,25 +191,22 @@ class TorchDecoder:
         """See :class:`gorilla_jupyter.model.batch.Decoder`."""
         self._stopped.set()
 
-    def _group(self, sequences: Iterable[object]) -> _Group:
-        """All of these as one group."""
+    def _taken(self, sequences: Iterable[object]) -> _Group:
+        """All of these as one group, which is no longer kept."""
         import numpy as np
 
-        found = [
-            group
-            for group in self._groups
-            if any(sequence in group.sequences for sequence in sequences)
-        ]
+        groups, self._groups = self._groups, []
+        found: list[_Group] = []
+        for group in groups:
+            is_asked = any(sequence in group.sequences for sequence in sequences)
+            (found if is_asked else self._groups).append(group)
         match found:
+            case []:
+                return _Group(list(sequences), self._new_cache(), np.ones((1, 0), np.int64))
             case [group]:
                 return group
-            case []:
-                made = _Group(list(sequences), self._new_cache(), np.ones((1, 0), np.int64))
             case _:
-                self._groups = [group for group in self._groups if group not in found]
-                made = self._joined(found)
-        self._groups.append(made)
-        return made
+                return self._joined(found)
 
     def _read(self, group: _Group, tokens: list[Sequence[int]]) -> NDArray[np.float32]:
         import numpy as np
@@ -313,7 +311,7 @@ def failing_for_memory() -> Iterator[None]:
     raise ModelFailureError(f"There is not enough memory for this model ({said:.120}).")
 
 
-def _minds(config: Any) -> bool:
+def _minds_others(config: Any) -> bool:
     """Whether a text is read otherwise beside others: a network that counts the gaps between its
     tokens, or that looks at the longest of all texts."""
     places = str(getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None))
