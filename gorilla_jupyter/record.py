@@ -87,6 +87,8 @@ class ApiRecord:
     :ivar api_version: the version that the document describes, where it says so.
     :ivar questions: sentences that this API answers, where its author gave some.
     :ivar released: when the API or the model came out, as YYYY or YYYY-MM, where that is known.
+    :ivar first_choice: whether it is among those that people who know the field name first for what
+        it does, where nothing more is said.
     :ivar checked: against which version of its package the call was checked, and when, e.g.
         ``"transformers 5.23.0, 2026-11-22"``.
     :ivar source: the catalog that the record comes from.
@@ -105,6 +107,7 @@ class ApiRecord:
     api_version: str = ""
     questions: tuple[str, ...] = ()
     released: str = ""
+    first_choice: bool = False
     checked: str = ""
     source: str = ""
 
@@ -220,6 +223,7 @@ class ApiRecord:
             api_version=_sentence(value, "api_version"),
             questions=_questions(value.get("questions")),
             released=_sentence(value, "released"),
+            first_choice=_flag(value, "first_choice"),
             checked=_sentence(value, "checked"),
             source=source,
         )
@@ -272,6 +276,8 @@ class ApiRecord:
         for name in ("api_version", "released", "checked"):
             if text := getattr(self, name):
                 value[name] = text
+        if self.first_choice:
+            value["first_choice"] = True
         return value
 
 
@@ -556,6 +562,13 @@ def _is_deeper(value: object, depth: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _flag(value: Mapping[str, Any], name: str) -> bool:
+    found = value.get(name, False)
+    if isinstance(found, bool):
+        return found
+    raise RecordError(name, "true or false", found)
 
 
 def _questions(value: object) -> tuple[str, ...]:

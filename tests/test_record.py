@@ -130,6 +130,7 @@ def test_a_record_comes_back_the_same_from_its_json(form: str) -> None:
         ("description", "N/A"),
         ("api_version", "2.0"),
         ("questions", ["Who?", " Why? "]),
+        ("first_choice", True),
     ],
 )
 def test_odd_values_come_back_the_same_from_json(field: str, value: object) -> None:
@@ -159,6 +160,8 @@ def test_a_field_that_must_be_there_is_named(field: str, value: object) -> None:
         ("description", {}),
         ("questions", "Who?"),
         ("questions", [3]),
+        ("first_choice", "yes"),
+        ("first_choice", None),
     ],
 )
 def test_a_field_of_the_wrong_type_is_named(field: str, value: object) -> None:

@@ -2,7 +2,7 @@
 and to real ones, where it should not.
 
 The first are in ``off-topic.txt``; none of them is in the training data. The others are the
-instructions of the shipped APIs that training never sees.
+instructions of the shipped APIs that training never sees, those of a few words by themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from tqdm import tqdm
 from gorilla_jupyter.bench.results import write_results
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.train.instructions import (
+    INSTRUCTIONS,
+    SHORT,
     held_out_of_all,
     read_instructions,
     read_off_topic,
@@ -29,7 +31,8 @@ def run(results: Path) -> None:
     gorilla = Gorilla()
     figures = {
         "off topic": _refused(gorilla, read_off_topic(OFF_TOPIC)),
-        "real": _refused(gorilla, real_sentences()),
+        "real": _refused(gorilla, _real_sentences(INSTRUCTIONS)),
+        "real, short": _refused(gorilla, _real_sentences(SHORT)),
     }
     print(f"{'':12}{'sentences':>12}{'refused':>12}")
     for name, (count, refused) in figures.items():
@@ -44,11 +47,11 @@ def run(results: Path) -> None:
     )
 
 
-def real_sentences() -> list[str]:
+def _real_sentences(path: Path) -> list[str]:
     """Instructions that a shipped API answers and that no model has learned from."""
     return [
         instruction.text
-        for instruction in read_instructions(shipped_records())
+        for instruction in read_instructions(shipped_records(), path)
         if held_out_of_all(instruction.record)
     ]
 

@@ -3,8 +3,9 @@ named, and how often there is none.
 
 The sentences in ``typed.jsonl`` were written to measure; no model learns from them, and nothing is
 chosen by them. Their ``kind`` is ``named`` where they name a model's family, ``ordinary`` where a
-word that is also such a name means what it means in English, and ``abbreviated`` where they say the
-task by its abbreviation.
+word that is also such a name means what it means in English, ``abbreviated`` where they say the
+task by its abbreviation, and ``plain`` where they say no more than the task: their names are then
+all that a colleague who knows the field would nod at.
 """
 
 from __future__ import annotations

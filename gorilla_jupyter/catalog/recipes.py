@@ -33,6 +33,7 @@ from gorilla_jupyter.catalog.sources import (
     SourceError,
     Sources,
     UnknownArgumentGroupError,
+    UnknownModelError,
     UnknownRecipeError,
     expression,
     load_sources,
@@ -70,10 +71,14 @@ def build(sources: Sources, table: Mapping[str, Package] | None = None) -> dict[
     hubs: dict[str, list[Record]] = {}
     packages = load_table() if table is None else table
     owners: dict[str, Model] = {}
+    unknown = dict(sources.first_choices)
     for model in sources.models:
         record = _record(model, sources)
         if released := sources.released.get(model.api_name):
             record["released"] = released
+        if (choice := (record["domain"], model.api_name)) in sources.first_choices:
+            record["first_choice"] = True
+            unknown.pop(choice, None)
         if checked := _checked(record, packages):
             record["checked"] = checked
         call = ast.dump(ast.parse(record["api_call"]))
@@ -87,6 +92,10 @@ def build(sources: Sources, table: Mapping[str, Package] | None = None) -> dict[
             )
         owners[call] = model
         hubs.setdefault(model.hub, []).append(record)
+    for (domain, name), file in unknown.items():
+        raise UnknownModelError(
+            file, "first choices", f"no model of the domain {domain!r} is called {name!r}"
+        )
     return hubs
 
 

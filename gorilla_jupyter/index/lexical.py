@@ -38,6 +38,7 @@ from gorilla_jupyter.index.words import (
     split_case,
     stem_of,
     terms_of,
+    unversioned,
     words_of,
 )
 from gorilla_jupyter.record import ApiRecord, module_name
@@ -52,7 +53,7 @@ with warnings.catch_warnings():
     from whoosh.util.filelock import FileLock, try_for
     from whoosh.writing import SegmentWriter
 
-FORMAT = 7
+FORMAT = 8
 """Raised with every change to the schema: an index of another format is left alone."""
 
 LOCK_SECONDS = 60.0
@@ -73,6 +74,9 @@ HIGHLIGHT_CHARACTERS = 160
 BOOSTS: Mapping[str, float] = {"title": 2.0, "description": 1.0, "call": 0.7}
 """What a word is worth in each field. Each word of a document is indexed in the best of the fields
 that have it, so that no field counts twice and few have to be read."""
+
+YES = "yes"
+"""What the field of a first choice holds."""
 
 MANIFEST_ID = "manifest"
 """The id of the documents that say which catalogs are indexed."""
@@ -128,11 +132,12 @@ class _Stars(highlight.Formatter):  # type: ignore[misc]
 
 def _schema() -> Any:
     # Nothing asks for a word's place in a text, how often it stands there, or how long a text is.
-    words = {name: fields.KEYWORD() for name in (*BOOSTS, "words")}
+    words = {name: fields.KEYWORD() for name in (*BOOSTS, "name", "words")}
     return fields.Schema(
         catalog=fields.ID(stored=True),
         framework=fields.ID,
         domain=fields.ID,
+        first_choice=fields.ID,
         environment=fields.ID,
         manifest=fields.STORED,
         id=fields.ID,
@@ -335,7 +340,8 @@ class LexicalIndex:
         for asked in languages.keys() & set(terms):
             unfit[languages[asked]] = False
         near, known, off_topic = cosines(keys)
-        return Nearness(near, known, groups, calls, unfit, off_topic)
+        first_choices = documents_with(reader, "first_choice", YES)
+        return Nearness(near, known, groups, calls, unfit, first_choices, off_topic)
 
     def _read_languages(self, reader: Any) -> dict[str, NDArray[np.intp]]:
         """The documents that are made for each language, by the stem of its name."""
@@ -465,6 +471,8 @@ class IndexWriter:
             "call": split_case(f"{record.api_call} {arguments}"),
         }
         tokens = {field: words_of(text) for field, text in texts.items()}
+        name_words = unversioned(words_of(split_case(record.api_name)))
+        tokens["title"] |= name_words
         indexed: set[str] = set()
         words: dict[str, list[str]] = {}
         for field in BOOSTS:
@@ -473,6 +481,7 @@ class IndexWriter:
             indexed |= stems
         self._words |= tokens["title"] | tokens["description"]
         words["title"] += names_in(record.api_name)
+        words["name"] = sorted(set(map(stem_of, name_words)))
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,
@@ -484,6 +493,7 @@ class IndexWriter:
             framework=record.framework.lower(),
             domain=record.domain.lower(),
             **({"environment": environment} if environment else {}),
+            **({"first_choice": YES} if record.first_choice else {}),
             **words,
         )
 

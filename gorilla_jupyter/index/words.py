@@ -40,6 +40,7 @@ TOKENS = RegexTokenizer(_WORD) | LowercaseFilter() | StopFilter(STOP_WORDS, mins
 STEMS = TOKENS | _STEM_FILTER
 """Likewise into their stems."""
 
+_VERSION = re.compile(r"(?<=[a-z])v?[0-9]+$")
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -62,6 +63,11 @@ def names_in(text: str) -> list[str]:
     """What reads as the full name of an API, such as ``suno/bark`` or ``pd.read_csv``."""
     chunks = (chunk.strip(".,;:!?()'\"`").lower() for chunk in text.split())
     return list(dict.fromkeys(chunk for chunk in chunks if re.search(r"\w[^\w\s]\w|\w_\w", chunk)))
+
+
+def unversioned(words: set[str]) -> set[str]:
+    """The words, and what is left of them without a version: ``qwen`` of ``qwen3``."""
+    return words | {word for word in (_VERSION.sub("", word) for word in words) if len(word) > 2}
 
 
 def terms_of(text: str) -> list[str]:

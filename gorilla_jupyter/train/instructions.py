@@ -17,6 +17,9 @@ from gorilla_jupyter.train.checking import Instruction
 DATA = Path(__file__).parent / "data"
 """What is learned from, described in its ``README.md``."""
 
+INSTRUCTIONS = DATA / "instructions.jsonl"
+"""Instructions for the APIs that are shipped."""
+
 FURTHER = DATA / "further.jsonl"
 """Instructions for the APIs that APIBench documents."""
 
@@ -74,9 +77,7 @@ def asked_as(record: ApiRecord) -> tuple[str, str, str]:
     return record.api_name, record.api_call, record.domain
 
 
-def read_instructions(
-    records: Iterable[ApiRecord], path: Path = DATA / "instructions.jsonl"
-) -> list[Instruction]:
+def read_instructions(records: Iterable[ApiRecord], path: Path = INSTRUCTIONS) -> list[Instruction]:
     """The instructions for these records, in the order of the file.
 
     :raises TrainingError: if the file cannot be read, or holds something else.

@@ -245,6 +245,8 @@ export interface components {
             api_version?: string;
             /** @description When it came out, as YYYY or YYYY-MM. */
             released?: string;
+            /** @description Whether it is named first for what it does, where nothing more is said. */
+            first_choice?: boolean;
             /** @description The version of its package that the call was checked against, and when. */
             checked?: string;
             questions?: string[];

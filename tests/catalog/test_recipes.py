@@ -120,6 +120,19 @@ def test_model_says_what_differs(written: Written) -> None:
     assert record["api_arguments"]["device"]["default"] == "'cuda'"
 
 
+def test_first_choices_are_those_of_their_domain(written: Written) -> None:
+    model = """
+    [first_choices]
+    Tales = ["b"]
+    [models.tell.a]
+    description = "A."
+    [models.tell.b]
+    description = "B."
+    """
+    records = built(written(model=model))
+    assert [record.get("first_choice") for record in records] == [None, True]
+
+
 def test_records_keep_the_order_of_their_sources_by_hub(written: Written) -> None:
     folder = written(
         model='[models.tell.b]\ndescription = "B."\n[models.tell.a]\ndescription = "A."'
@@ -281,6 +294,11 @@ MISTAKES: dict[str, tuple[dict[str, str], type[sources.SourceError], list[str]]]
         {"recipe": RECIPE.replace("$variable = $call", "$call")},
         sources.ExampleError,
         ["c-models.toml", "grimm/wolf", "does not assign the call"],
+    ),
+    "first choice that is no model of its domain": (
+        {"model": MODEL + '[first_choices]\nSongs = ["grimm/wolf"]'},
+        sources.UnknownModelError,
+        ["c-models.toml", "'Songs'", "'grimm/wolf'"],
     ),
     "same call twice": (
         {"model": MODEL + '[models.tell.again]\napi_name = "grimm/wolf"\ndescription = "Again."'},

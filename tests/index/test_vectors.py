@@ -143,6 +143,25 @@ def test_what_is_made_for_a_language_is_for_those_who_name_it(
     assert names(index, text)[0] == name
 
 
+@pytest.mark.parametrize("name", ["zebra", "zebra7"])
+def test_who_is_named_outweighs_what_else_is_said(
+    index: DocumentIndex, store: CatalogStore, name: str
+) -> None:
+    zebra = replace(EYES, api_name="acme/zebra7", api_call="zebra()", description="Tells dogs.")
+    write_records(store.folder / "mine.jsonl", [EYES, zebra])
+    encode(index)
+    assert names(index, f"{name} tells a photo of cats from dogs")[0] == "acme/zebra7"
+
+
+def test_of_those_that_suit_alike_a_first_choice_comes_first(
+    index: DocumentIndex, store: CatalogStore
+) -> None:
+    wanted = replace(EYES, api_name="acme/wanted", api_call="wanted()", first_choice=True)
+    write_records(store.folder / "mine.jsonl", [EYES, wanted])
+    encode(index)
+    assert names(index, "a photo") == ["acme/wanted", "acme/eyes"]
+
+
 def test_documents_of_one_call_speak_for_it_together(
     index: DocumentIndex, store: CatalogStore
 ) -> None:

@@ -29,6 +29,10 @@ Source files are TOML. Every file may hold any of these tables::
     [released]
     "MODEL" = "2024-05"                         # when it came out, by api_name: YYYY or YYYY-MM
 
+    [first_choices]
+    "DOMAIN" = ["MODEL", ...]                   # by api_name: what is named first where a sentence
+                                                # says no more than what the domain is for
+
 ``$model`` is the record's ``api_name``; ``$owner`` and ``$name`` are its parts before and after
 the last slash. ``$call`` and ``$variable`` are known in the example only.
 
@@ -92,6 +96,10 @@ class UnknownRecipeError(SourceError):
 
 class UnknownArgumentGroupError(SourceError):
     """A recipe names an argument group that no file defines."""
+
+
+class UnknownModelError(SourceError):
+    """A first choice that is no model of its domain."""
 
 
 class PlaceholderError(SourceError):
@@ -207,12 +215,15 @@ class Sources:
     :param recipes: recipes, by name.
     :param models: models, in the order of the files.
     :param released: when models came out, as YYYY or YYYY-MM, by ``api_name``.
+    :param first_choices: domain and ``api_name`` of the models that are named first, and the file
+        that says so.
     """
 
     argument_groups: dict[str, Mapping[str, Argument]] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     models: list[Model] = field(default_factory=list)
     released: dict[str, str] = field(default_factory=dict)
+    first_choices: dict[tuple[str, str], Path] = field(default_factory=dict)
 
 
 class _Table:
@@ -357,6 +368,10 @@ def _read_source(file: Path, sources: Sources) -> None:
         if not _MONTH.fullmatch(month):
             table.fail(WrongValueError, f"{name!r} came out in YYYY or YYYY-MM, not {month!r}")
         sources.released[name] = month
+    first_choices = table.mapping("first_choices")
+    choices = _Table(first_choices, file, "first choices")
+    for domain in first_choices:
+        sources.first_choices |= {(domain, name): file for name in choices.texts(domain)}
     for name, recipe in table.tables("recipes", "recipe").items():
         if name in sources.recipes:
             recipe.fail(DuplicateError, "this recipe is already defined")

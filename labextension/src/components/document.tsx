@@ -143,6 +143,8 @@ function Origin({
     [trans.__('Package')]: shown.package,
     [trans.__('Version')]: record.api_version,
     [trans.__('Released')]: record.released,
+    [trans.__('First choice')]:
+      record.first_choice && trans.__('where nothing more is said'),
     [trans.__('Checked against')]: record.checked
   };
   return (
