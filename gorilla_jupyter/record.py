@@ -247,6 +247,7 @@ class ApiRecord:
             description=_sentence(meta_data, "description"),
             api_version=_sentence(value, "api_version"),
             questions=_questions(value.get("questions")),
+            first_choice=_flag(value, "first_choice"),
             source=source,
         )
 
@@ -565,9 +566,9 @@ def _is_deeper(value: object, depth: int) -> bool:
 
 
 def _flag(value: Mapping[str, Any], name: str) -> bool:
-    found = value.get(name, False)
-    if isinstance(found, bool):
-        return found
+    found = value.get(name)
+    if found is None or isinstance(found, bool):
+        return bool(found)
     raise RecordError(name, "true or false", found)
 
 

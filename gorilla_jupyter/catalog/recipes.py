@@ -65,7 +65,7 @@ def build(sources: Sources, table: Mapping[str, Package] | None = None) -> dict[
     :param sources: what the source files say.
     :param table: the packages that calls were checked against; the shipped table where absent.
     :return: records by hub, in the order of the sources, which is a fact: of two models that suit
-        a question equally, the first is the one to reach for first.
+        a question equally, and are both first choices or none, the first is offered first.
     :raises SourceError: when a model cannot become a record.
     """
     hubs: dict[str, list[Record]] = {}

@@ -34,11 +34,11 @@ from gorilla_jupyter.index.vectors import document_key
 from gorilla_jupyter.index.words import (
     STEMS,
     TOKENS,
+    family_of,
     names_in,
     split_case,
     stem_of,
     terms_of,
-    unversioned,
     words_of,
 )
 from gorilla_jupyter.record import ApiRecord, module_name
@@ -321,6 +321,7 @@ class LexicalIndex:
                     *(("environment", name) for name in environments if name != environment),
                     *(("catalog", key) for key in hidden),
                 ],
+                first_choices=documents_with(reader, "first_choice", YES),
                 ranks=self._ranks(reader, tuple(order)),
                 nearness=self._nearness(reader, terms, cosines) if cosines else None,
             )
@@ -340,8 +341,7 @@ class LexicalIndex:
         for asked in languages.keys() & set(terms):
             unfit[languages[asked]] = False
         near, known, off_topic = cosines(keys)
-        first_choices = documents_with(reader, "first_choice", YES)
-        return Nearness(near, known, groups, calls, unfit, first_choices, off_topic)
+        return Nearness(near, known, groups, calls, unfit, off_topic)
 
     def _read_languages(self, reader: Any) -> dict[str, NDArray[np.intp]]:
         """The documents that are made for each language, by the stem of its name."""
@@ -471,17 +471,19 @@ class IndexWriter:
             "call": split_case(f"{record.api_call} {arguments}"),
         }
         tokens = {field: words_of(text) for field, text in texts.items()}
-        name_words = unversioned(words_of(split_case(record.api_name)))
-        tokens["title"] |= name_words
+        self._words |= tokens["title"] | tokens["description"]
+        # Whose it is, is no name of it.
+        own_name = record.api_name.partition("/")[2] or record.api_name
+        family = family_of(own_name)
+        tokens["title"] |= family
         indexed: set[str] = set()
         words: dict[str, list[str]] = {}
         for field in BOOSTS:
             stems = set(map(stem_of, tokens[field]))
             words[field] = sorted(stems - indexed)
             indexed |= stems
-        self._words |= tokens["title"] | tokens["description"]
         words["title"] += names_in(record.api_name)
-        words["name"] = sorted(set(map(stem_of, name_words)))
+        words["name"] = sorted(set(map(stem_of, words_of(split_case(own_name)) | family)))
         self._writer.add_document(
             catalog=catalog or record.source,
             id=record.id,

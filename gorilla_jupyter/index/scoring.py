@@ -5,11 +5,12 @@ and neither length nor repetition counting (b = 0, k1 = 0): a thorough document 
 short one, and twins tie in the order of their catalog. Each word then adds the same to every
 document that has it in the same field, which arrays sum in a fraction of a search engine's time.
 
-Where there are vectors, their nearness to the sentence's counts, and the words add to it. Documents
-of one call speak for it together, as in the encoder's training: its probability is the sum of
-theirs, and what a catalog documents a hundred times is what its readers reach for. So does a
-document's group with its best ones: what the documents of a task have in common tells more of a
-sentence than any single one of them.
+Where there are vectors, their nearness to the sentence's counts, and the words add to it, names
+most of all. Documents of one call speak for it together, as in the encoder's training: its
+probability is the sum of theirs, and what a catalog documents a hundred times is what its readers
+reach for. So does a document's group with its best ones: what the documents of a task have in
+common tells more of a sentence than any single one of them. Within a group a first choice has an
+advantage.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ FIRST_CHOICE = 0.05
 """What a first choice gains among the documents of its group, in cosines."""
 
 NAMED = 0.1
-"""What a document gains in whose name stands a name that the sentence has, in cosines: encoders know
-needs better than names."""
+"""What a document gains in whose name stands a name that the sentence has, in cosines: encoders
+know needs better than names."""
 
 NAME = 0.8
 """A word is a name if such a share of the documents that have it have it in their names."""
@@ -78,7 +79,6 @@ class Nearness:
     :ivar groups: each document's group, -1 for what is none.
     :ivar calls: likewise its call.
     :ivar unfit: which documents are made for languages that the sentence does not name.
-    :ivar first_choices: the numbers of those that people name first, where nothing more is said.
     :ivar off_topic: the cosines of each document's vector to those of sentences that no document
         answers, a row a document.
     """
@@ -88,7 +88,6 @@ class Nearness:
     groups: NDArray[np.intp]
     calls: NDArray[np.intp]
     unfit: NDArray[np.bool_]
-    first_choices: NDArray[np.intp]
     off_topic: NDArray[np.float32]
 
 
@@ -118,17 +117,19 @@ def best_documents(
     limit: int,
     required: Sequence[tuple[str, Sequence[str]]],
     excluded: Sequence[tuple[str, str]],
+    first_choices: NDArray[np.intp],
     ranks: NDArray[np.intp],
     nearness: Nearness | None = None,
 ) -> list[Scored]:
-    """The documents that have some of the terms, or that are near, best first, of equal ones that
-    of lower rank.
+    """The documents that have some of the terms, or that are near, best first; of equal ones the
+    first choices, then those of lower rank.
 
     :param reader: Whoosh's reader of the index.
     :param names: those of the terms that are the full names of documents.
     :param boosts: what a term is worth in each field; a document has it in one of them at most.
     :param required: fields and the values of which the documents must have one.
     :param excluded: fields and words that they must not have.
+    :param first_choices: the numbers of the documents that are.
     :param ranks: every document's rank, see :func:`catalog_ranks`.
     :param nearness: without it, a document that has none of the terms is not found.
     """
@@ -164,12 +165,9 @@ def best_documents(
     else:
         allowed &= nearness.groups >= 0
         words = scores / (everything * max(boosts.values()))
-        bearing = np.zeros(count, dtype=bool)
-        for term in telling:
-            if reader.doc_frequency("name", term) >= NAME * frequencies[term]:
-                bearing[documents_with(reader, "name", term)] = True
-        gains = WORDS * words + NAMED * bearing
-        scores = _relevance(nearness, gains, coverage, allowed)
+        gains = WORDS * words
+        gains[_bearing_names(reader, having, allowed)] += NAMED
+        scores = _relevance(nearness, gains, coverage, allowed, first_choices)
         named = np.zeros(count, dtype=bool)
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
@@ -179,10 +177,11 @@ def best_documents(
         for name in names:
             named[documents_with(reader, "title", name)] = True
         named &= allowed
-        scores[named] = 1 + words[named]
+        scores[named] += 1
         noise = noise_of(nearness.off_topic[allowed & nearness.known])
     matching = np.flatnonzero(allowed)
-    best = matching[np.lexsort((ranks[matching], -scores[matching]))]
+    chosen_first = np.isin(matching, first_choices)
+    best = matching[np.lexsort((ranks[matching], ~chosen_first, -scores[matching]))]
     if nearness is not None:
         # One document of a call is enough, in each group that has the call.
         meant = nearness.groups[best] * count + nearness.calls[best]
@@ -214,11 +213,27 @@ def noise_of(off_topic: NDArray[np.float32]) -> float:
     return float(np.quantile(off_topic.max(axis=0), NOISE)) if off_topic.size else math.inf
 
 
+def _bearing_names(
+    reader: Any,
+    having: Mapping[str, Mapping[str, NDArray[np.intp]]],
+    allowed: NDArray[np.bool_],
+) -> NDArray[np.intp]:
+    """The numbers of the documents in whose names stands one of the terms that are names."""
+    bearing = [np.empty(0, dtype=np.intp)]
+    for term, found in having.items():
+        in_names = documents_with(reader, "name", term)
+        anywhere = np.concatenate([*found.values()])
+        if allowed[in_names].sum() >= NAME * allowed[anywhere].sum():
+            bearing.append(in_names)
+    return np.unique(np.concatenate(bearing))
+
+
 def _relevance(
     nearness: Nearness,
     gains: NDArray[np.float64],
     coverage: NDArray[np.float64],
     allowed: NDArray[np.bool_],
+    first_choices: NDArray[np.intp],
 ) -> NDArray[np.float64]:
     least, gain = UNSEEN
     own = np.where(nearness.known, nearness.cosines, least + gain * coverage) + gains
@@ -240,7 +255,8 @@ def _relevance(
         TEMPERATURE * np.log(of_calls[nearness.calls[numbers]])
         + GROUP * TEMPERATURE * np.log(of_groups[nearness.groups[numbers]])
     ) / (1 + GROUP)
-    relevance[nearness.first_choices] += FIRST_CHOICE / (1 + GROUP)
+    meant = nearness.groups * len(own) + nearness.calls
+    relevance[np.isin(meant, meant[first_choices])] += FIRST_CHOICE / (1 + GROUP)
     # Of the documents of one call the nearest comes first.
     return relevance + 1e-6 * own
 

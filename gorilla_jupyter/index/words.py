@@ -40,7 +40,7 @@ TOKENS = RegexTokenizer(_WORD) | LowercaseFilter() | StopFilter(STOP_WORDS, mins
 STEMS = TOKENS | _STEM_FILTER
 """Likewise into their stems."""
 
-_VERSION = re.compile(r"(?<=[a-z])v?[0-9]+$")
+_VERSION = re.compile(r"v?[0-9]+[a-z]?$")
 _CASE_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -65,9 +65,12 @@ def names_in(text: str) -> list[str]:
     return list(dict.fromkeys(chunk for chunk in chunks if re.search(r"\w[^\w\s]\w|\w_\w", chunk)))
 
 
-def unversioned(words: set[str]) -> set[str]:
-    """The words, and what is left of them without a version: ``qwen`` of ``qwen3``."""
-    return words | {word for word in (_VERSION.sub("", word) for word in words) if len(word) > 2}
+def family_of(name: str) -> set[str]:
+    """The first word of an API's own name without a version, ``qwen`` of ``Qwen3-0.6B``; nothing
+    where that leaves too little to tell anything."""
+    first = _WORD.search(name)
+    family = _VERSION.sub("", first.group().lower()) if first else ""
+    return {family} if len(family) > 2 else set()
 
 
 def terms_of(text: str) -> list[str]:

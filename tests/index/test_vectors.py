@@ -143,23 +143,48 @@ def test_what_is_made_for_a_language_is_for_those_who_name_it(
     assert names(index, text)[0] == name
 
 
-@pytest.mark.parametrize("name", ["zebra", "zebra7"])
-def test_who_is_named_outweighs_what_else_is_said(
-    index: DocumentIndex, store: CatalogStore, name: str
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a photo of foxes, wolves and bears", "acme/eyes"),
+        ("zebra on a photo of foxes, wolves and bears", "owner/zebra7-photo"),
+        ("zebra7 on a photo of foxes, wolves and bears", "owner/zebra7-photo"),
+        ("the owner's photo of foxes, wolves and bears", "acme/eyes"),
+    ],
+)
+def test_a_name_outweighs_what_else_is_said(
+    index: DocumentIndex, store: CatalogStore, text: str, name: str
 ) -> None:
-    zebra = replace(EYES, api_name="acme/zebra7", api_call="zebra()", description="Tells dogs.")
-    write_records(store.folder / "mine.jsonl", [EYES, zebra])
+    eyes = replace(EYES, description="Tells foxes, wolves and bears in any photo.")
+    zebra = replace(
+        EYES, api_name="owner/zebra7-photo", api_call="zebra()", description="For speech too."
+    )
+    write_records(store.folder / "mine.jsonl", [eyes, zebra])
     encode(index)
-    assert names(index, f"{name} tells a photo of cats from dogs")[0] == "acme/zebra7"
+    assert names(index, text)[0] == name
 
 
+@pytest.mark.parametrize("text", ["cats and dogs", "cats, dogs, foxes, wolves"])
+@pytest.mark.parametrize("encoded", [True, False])
 def test_of_those_that_suit_alike_a_first_choice_comes_first(
-    index: DocumentIndex, store: CatalogStore
+    index: DocumentIndex, store: CatalogStore, tmp_path: Path, text: str, encoded: bool
 ) -> None:
     wanted = replace(EYES, api_name="acme/wanted", api_call="wanted()", first_choice=True)
     write_records(store.folder / "mine.jsonl", [EYES, wanted])
+    if encoded:
+        encode(index)
+    else:
+        index = DocumentIndex(store, tmp_path / "words")
+    assert names(index, text) == ["acme/wanted", "acme/eyes"]
+
+
+def test_of_documents_of_one_call_the_nearest_is_shown(
+    index: DocumentIndex, store: CatalogStore
+) -> None:
+    far = replace(EYES, api_name="acme/far", description="For speech too.", first_choice=True)
+    write_records(store.folder / "mine.jsonl", [far, EYES])
     encode(index)
-    assert names(index, "a photo") == ["acme/wanted", "acme/eyes"]
+    assert names(index, "a photo of foxes, wolves and bears") == ["acme/eyes"]
 
 
 def test_documents_of_one_call_speak_for_it_together(

@@ -36,7 +36,7 @@ Source files are TOML. Every file may hold any of these tables::
 ``$model`` is the record's ``api_name``; ``$owner`` and ``$name`` are its parts before and after
 the last slash. ``$call`` and ``$variable`` are known in the example only.
 
-The order of models counts: what a knowledgeable person reaches for first stands first.
+The order of models counts where first choices leave a tie: the more general stands first.
 """
 
 from __future__ import annotations
