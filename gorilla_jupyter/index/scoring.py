@@ -42,10 +42,10 @@ UNFIT = 0.1
 """What a document loses that is made for languages of which the sentence says nothing, in cosines:
 who asks for no language in particular is served best by what is made for none."""
 
-FIRST_CHOICE = 0.05
+FIRST_CHOICE = 0.03
 """What a first choice gains among the documents of its group, in cosines."""
 
-NAMED = 0.1
+NAMED = 0.05
 """What a document gains in whose name stands a name that the sentence has, in cosines: encoders
 know needs better than names."""
 
@@ -64,6 +64,12 @@ GROUP_SIZE = 10
 NOISE = 0.9
 """The share of the sentences that nothing answers that are farther from all documents than the
 noise."""
+
+STRANGE = 0.5
+"""What the nearness to sentences that nothing answers takes from the relevance of all documents."""
+
+NEIGHBOURS = 5
+"""How many of those sentences tell it."""
 
 UNSEEN = (0.2, 0.4)
 """The cosine at which a document without a vector is put: without any word of a sentence, and what
@@ -211,6 +217,15 @@ def noise_of(off_topic: NDArray[np.float32]) -> float:
         and the noise is infinite.
     """
     return float(np.quantile(off_topic.max(axis=0), NOISE)) if off_topic.size else math.inf
+
+
+def strangeness(off_topic: NDArray[np.float32]) -> float:
+    """How much less relevant documents are to a sentence than they seem, for its neighbours are
+    sentences that none of them answers (a classification by the k nearest).
+
+    :param off_topic: the sentence's cosines to such sentences.
+    """
+    return STRANGE * float(np.sort(off_topic)[-NEIGHBOURS:].mean()) if off_topic.size else 0.0
 
 
 def _bearing_names(

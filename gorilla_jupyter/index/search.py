@@ -29,6 +29,7 @@ from gorilla_jupyter.index.lexical import (
     IndexWriter,
     LexicalIndex,
 )
+from gorilla_jupyter.index.scoring import strangeness
 from gorilla_jupyter.index.vectors import (
     Encoder,
     EncoderError,
@@ -152,7 +153,11 @@ class DocumentIndex:
 
         text = spelled_out(request.instruction)
         encoder = self._ready_encoder()
-        cosines = self._cosines(encoder, text) if encoder else None
+        cosines, strange = None, 0.0
+        if encoder:
+            (sentence,) = encoder.sentences([text])
+            cosines = self._cosines(encoder, sentence)
+            strange = strangeness(encoder.off_topic @ sentence)
 
         def find(lexical: LexicalIndex) -> SearchResult:
             hits = lexical.search(
@@ -171,7 +176,7 @@ class DocumentIndex:
                         hit.score,
                         hit.coverage,
                         hit.highlight,
-                        encoder.fit(hit.score, hit.noise) if encoder else None,
+                        encoder.fit(hit.score - strange, hit.noise) if encoder else None,
                     )
                     for hit in hits
                 ),
@@ -234,9 +239,7 @@ class DocumentIndex:
                 self._vectors.load(self._encoder.shipped)
         return self._encoder
 
-    def _cosines(self, encoder: Encoder, text: str) -> Cosines:
-        (sentence,) = encoder.sentences([text])
-
+    def _cosines(self, encoder: Encoder, sentence: NDArray[np.float32]) -> Cosines:
         def cosines(
             keys: list[str],
         ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:

@@ -45,7 +45,8 @@ REFUSED = 0.015
 more to those that nothing answers."""
 
 COHORT = 5
-"""One in so many of the sentences that are off topic is shipped, to tell the noise of documents."""
+"""One in so many of the sentences that are off topic is shipped, to tell the noise of documents and
+the strangeness of sentences."""
 
 MEDIAN_FIT = 0.9
 """How likely a document of median relevance is said to fit."""
@@ -202,7 +203,8 @@ class Calibration:
     """What the threshold does to sentences that it was chosen on.
 
     :ivar refused: the share of sentences that a document answers for which nothing fits.
-    :ivar off_topic_refused: the same of sentences that no document answers.
+    :ivar off_topic_refused: the same of sentences that no document answers, and that are not
+        shipped.
     """
 
     threshold: float
@@ -217,15 +219,15 @@ def calibrate(folder: Path, answered: Sequence[str], off_topic: Sequence[str]) -
     :param answered: sentences that a shipped document answers, of which :data:`REFUSED` are given
         up; a document of their median relevance is said to fit with :data:`MEDIAN_FIT`.
     """
-    noise = export_off_topic(off_topic[::COHORT], folder)
+    cohort = off_topic[::COHORT]
+    noise = export_off_topic(cohort, folder)
     with tempfile.TemporaryDirectory() as scratch:
         store = CatalogStore(Path(scratch, "catalogs"), project=None)
         index = DocumentIndex(store, Path(scratch, "index"), encoder=lambda: Encoder(folder))
         right = _relevances(index, answered)
-        wrong = _relevances(index, off_topic)
+        wrong = _relevances(index, sorted({*off_topic} - {*cohort}))
     threshold = float(np.quantile(right, REFUSED))
-    odds = math.log(MEDIAN_FIT / (1 - MEDIAN_FIT))
-    steepness = odds / max(1e-3, float(np.median(right)) - threshold)
+    steepness = _logit(MEDIAN_FIT) / max(1e-3, float(np.median(right)) - threshold)
     write_card(folder, threshold=threshold, steepness=steepness, noise=noise)
     return Calibration(
         threshold,
@@ -235,9 +237,15 @@ def calibrate(folder: Path, answered: Sequence[str], off_topic: Sequence[str]) -
     )
 
 
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
 def _relevances(index: DocumentIndex, sentences: Sequence[str]) -> NDArray[np.float64]:
+    # Without a threshold and at a steepness of 1, the relevance is the logit of the fit.
     best = []
     for sentence in tqdm(sentences, desc="Asking", disable=None):
         documents = index.search(Request(sentence, documents=1)).documents
-        best.append(documents[0].score if documents else 0.0)
+        fit = documents[0].fit if documents else None
+        best.append(_logit(fit) if fit else 0.0)
     return np.array(best)

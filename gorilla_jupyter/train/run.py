@@ -114,9 +114,7 @@ def train_encoder(
     training, *further_trainings = trainings
     training.average(further_trainings)
     scores = [_logged_scores(finished.folder / LOG) for finished in trainings]
-    validation = [
-        pair.text for pair in (*instructions, *short) if part_of(pair.record) is Part.VALIDATION
-    ]
+    validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
     cosine = export(training, base / TOKENIZER, weights, validation, precision)
     export_documents(records, weights)
     calibration = calibrate(weights, validation, off_topic)

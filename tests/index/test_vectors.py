@@ -119,6 +119,17 @@ def test_a_document_says_how_likely_it_fits(index: DocumentIndex) -> None:
     assert poor.fit < 0.5 < best.fit
 
 
+def test_a_sentence_like_those_that_nothing_answers_is_answered_less_surely(
+    index: DocumentIndex,
+) -> None:
+    (far, *_) = index.search(Request("chant hymns with whatever else there is")).documents
+    (near, *_) = index.search(Request("pictures of cats with whatever else there is")).documents
+    assert near.score >= far.score
+    assert far.fit is not None
+    assert near.fit is not None
+    assert near.fit < far.fit
+
+
 def test_what_is_named_is_meant_however_it_is_to_be_run(index: DocumentIndex) -> None:
     (best, *_) = index.search(Request("eyes, on cuda in half precision")).documents
     assert best.record.api_name == "acme/eyes"
@@ -156,8 +167,12 @@ def test_a_name_outweighs_what_else_is_said(
     index: DocumentIndex, store: CatalogStore, text: str, name: str
 ) -> None:
     eyes = replace(EYES, description="Tells foxes, wolves and bears in any photo.")
+    # A little farther from the sentences than the other, and with fewer of their words.
     zebra = replace(
-        EYES, api_name="owner/zebra7-photo", api_call="zebra()", description="For speech too."
+        EYES,
+        api_name="owner/zebra7-photo",
+        api_call="zebra()",
+        description="For cats, dogs, pictures and speech.",
     )
     write_records(store.folder / "mine.jsonl", [eyes, zebra])
     encode(index)
