@@ -34,9 +34,8 @@ WORDS = 0.15
 
 KEYWORDS = 3
 """A sentence of at most so many telling words names something, such as a task: a document that has
-them all is meant, as is one whose full name the sentence has, and vectors, which were made for
-needs, do not decide among several. Where some say how it is to be run, a document that has all
-others in its title is meant too."""
+them all is meant, as is one whose full name the sentence has. Where some say how it is to be run, a
+document that has all others in its title is meant too."""
 
 UNFIT = 0.1
 """What a document loses that is made for languages of which the sentence says nothing, in cosines:
