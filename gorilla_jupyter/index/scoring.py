@@ -44,6 +44,10 @@ who asks for no language in particular is served best by what is made for none."
 FIRST_CHOICE = 0.03
 """What a first choice gains among the documents of its group, in cosines."""
 
+FIRST_NAMED = 0.05
+"""What a first choice gains besides among the documents that keywords name: who says no more means
+what people name first."""
+
 NAMED = 0.05
 """What a document gains in whose name stands a name that the sentence has, in cosines: encoders
 know needs better than names."""
@@ -183,6 +187,7 @@ def best_documents(
             named[documents_with(reader, "title", name)] = True
         named &= allowed
         scores[named] += 1
+        scores[first_choices[named[first_choices]]] += FIRST_NAMED
         noise = noise_of(nearness.off_topic[allowed & nearness.known])
     matching = np.flatnonzero(allowed)
     chosen_first = np.isin(matching, first_choices)
