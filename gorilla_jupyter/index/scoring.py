@@ -161,6 +161,8 @@ def best_documents(
             coverage[numbers] += weights[term] / everything
         having[term] = found
     noise = math.inf
+    first = np.zeros(count, dtype=bool)
+    first[first_choices] = True
     allowed = np.ones(count, dtype=bool)
     for field, values in required:
         others = np.ones(count, dtype=bool)
@@ -173,10 +175,13 @@ def best_documents(
         allowed &= scores > 0
     else:
         allowed &= nearness.groups >= 0
+        meant = nearness.groups * count + nearness.calls
+        # Documents of one call are first choices together: the nearest of them is shown.
+        first = np.isin(meant, meant[first])
         words = scores / (everything * max(boosts.values()))
         gains = WORDS * words
         gains[_bearing_names(reader, having, allowed)] += NAMED
-        scores = _relevance(nearness, gains, coverage, allowed, first_choices)
+        scores = _relevance(nearness, gains, coverage, allowed, first)
         named = np.zeros(count, dtype=bool)
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
@@ -187,15 +192,13 @@ def best_documents(
             named[documents_with(reader, "title", name)] = True
         named &= allowed
         scores[named] += 1
-        scores[first_choices[named[first_choices]]] += FIRST_NAMED
+        scores[named & first] += FIRST_NAMED
         noise = noise_of(nearness.off_topic[allowed & nearness.known])
     matching = np.flatnonzero(allowed)
-    chosen_first = np.isin(matching, first_choices)
-    best = matching[np.lexsort((ranks[matching], ~chosen_first, -scores[matching]))]
+    best = matching[np.lexsort((ranks[matching], ~first[matching], -scores[matching]))]
     if nearness is not None:
         # One document of a call is enough, in each group that has the call.
-        meant = nearness.groups[best] * count + nearness.calls[best]
-        best = best[np.sort(np.unique(meant, return_index=True)[1])]
+        best = best[np.sort(np.unique(meant[best], return_index=True)[1])]
     best = best[:limit]
     matches = {
         term: np.isin(best, np.concatenate([*found.values()])) for term, found in having.items()
@@ -252,7 +255,7 @@ def _relevance(
     gains: NDArray[np.float64],
     coverage: NDArray[np.float64],
     allowed: NDArray[np.bool_],
-    first_choices: NDArray[np.intp],
+    first: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     least, gain = UNSEEN
     own = np.where(nearness.known, nearness.cosines, least + gain * coverage) + gains
@@ -274,8 +277,7 @@ def _relevance(
         TEMPERATURE * np.log(of_calls[nearness.calls[numbers]])
         + GROUP * TEMPERATURE * np.log(of_groups[nearness.groups[numbers]])
     ) / (1 + GROUP)
-    meant = nearness.groups * len(own) + nearness.calls
-    relevance[np.isin(meant, meant[first_choices])] += FIRST_CHOICE / (1 + GROUP)
+    relevance[first] += FIRST_CHOICE / (1 + GROUP)
     # Of the documents of one call the nearest comes first.
     return relevance + 1e-6 * own
 

@@ -193,13 +193,14 @@ def test_of_those_that_suit_alike_a_first_choice_comes_first(
     assert names(index, text) == ["acme/wanted", "acme/eyes"]
 
 
+@pytest.mark.parametrize("text", ["a photo of foxes, wolves and bears", "sight of pictures"])
 def test_of_documents_of_one_call_the_nearest_is_shown(
-    index: DocumentIndex, store: CatalogStore
+    index: DocumentIndex, store: CatalogStore, text: str
 ) -> None:
     far = replace(EYES, api_name="acme/far", description="For speech too.", first_choice=True)
     write_records(store.folder / "mine.jsonl", [far, EYES])
     encode(index)
-    assert names(index, "a photo of foxes, wolves and bears") == ["acme/eyes"]
+    assert names(index, text) == ["acme/eyes"]
 
 
 def test_documents_of_one_call_speak_for_it_together(
