@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ COSTS = (
 )
 """What an answer costs; told of models that were asked one question after the other."""
 
-Measured = Mapping[str, Mapping[str, Mapping[str, float | None]]]
-"""Figures by model and questions."""
+Measured = Mapping[str, Mapping[str, Mapping[str, float | str | None]]]
+"""Figures by model and questions, and the day when they were measured."""
 
 
 @dataclass
@@ -51,7 +52,8 @@ class WatchedWriter:
     :ivar speeds: tokens a second while it wrote; for a server, whose tokens nobody sees, none.
     :ivar longest_step: seconds of the longest step once it was loaded: so long a cancel may wait.
     :ivar mask_share: how much of the time of each text its mask took, 0 to 1.
-    :ivar undocumented: how many of the texts held no call of the documents, and did not decline.
+    :ivar without_call: how many of the texts held nothing to read a call from.
+    :ivar undocumented: how many held a call that none of the documents has.
     :ivar prompts: what it was asked.
     """
 
@@ -61,6 +63,7 @@ class WatchedWriter:
     speeds: list[float] = field(default_factory=list)
     longest_step: float = 0.0
     mask_share: list[float] = field(default_factory=list)
+    without_call: int = 0
     undocumented: int = 0
     prompts: list[Prompt] = field(default_factory=list)
 
@@ -107,7 +110,9 @@ class WatchedWriter:
             if isinstance(self.writer, LocalBackend) and self.writer.constrained:
                 self.mask_share.append(_mask_seconds(self.writer, prompt, text) / (end - start))
         written = read(text)
-        if not written.declines and not any(
+        if not written.api_call:
+            self.without_call += 1
+        elif not written.declines and not any(
             documented_call(document.record, written.api_call) for document in prompt.documents
         ):
             self.undocumented += 1
@@ -194,6 +199,7 @@ def run(
     figures = {
         **apibench.scores(documentation, asked, texts),
         "texts written": len(watched.first_token),
+        "without a call": watched.without_call,
         "undocumented": watched.undocumented,
         **(watched.costs() if at_once == 1 else dict.fromkeys(COSTS)),
     }
@@ -204,7 +210,8 @@ def run(
     path = results / FILE
     models = json.loads(path.read_text())["models"] if path.is_file() else {}
     models.setdefault(name, {})[questions.stem] = {
-        title: None if figure is None else round(figure, 3) for title, figure in figures.items()
+        **{title: None if value is None else round(value, 3) for title, value in figures.items()},
+        "measured": datetime.now(UTC).date().isoformat(),
     }
     write_results(path, "jupyter gorilla bench models", {"models": models})
     draw(document, models)
@@ -222,10 +229,15 @@ def draw(document: Path, models: Measured) -> None:
     }
     titles = list(dict.fromkeys(title for figures in rows.values() for title in figures))
     cells = {
-        name: ["-" if (figure := figures.get(title)) is None else f"{figure:g}" for title in titles]
-        for name, figures in rows.items()
+        name: [_cell(figures.get(title)) for title in titles] for name, figures in rows.items()
     }
     put(document, "models", f"\n{markdown(titles, cells)}")
+
+
+def _cell(figure: float | str | None) -> str:
+    if figure is None:
+        return "-"
+    return figure if isinstance(figure, str) else f"{figure:g}"
 
 
 def _median(values: Sequence[float]) -> float | None:

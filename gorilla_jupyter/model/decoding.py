@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty
@@ -28,7 +31,7 @@ MAX_TOKENS = 256
 """How much a model may write."""
 
 POLL_SECONDS = 0.1
-"""How often a request looks up while a network works: it can be cancelled then."""
+"""How often a request looks up while a network is loaded, or works: it can be cancelled then."""
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -66,6 +69,9 @@ class LoadedModel:
 class LocalBackend:
     """What the models on this machine share: loading on first use, and writing.
 
+    A model is loaded once for all who ask meanwhile, in a thread of its own: whoever no longer
+    wants an answer can leave.
+
     :param constrained: hold what is written to the documents; without, it is only verified.
     :ivar model: what is loaded, if anything is.
     """
@@ -74,6 +80,9 @@ class LocalBackend:
         self.name = name
         self.constrained = constrained
         self.model: LoadedModel | None = None
+        self._lock = threading.Lock()
+        self._loading: Future[LoadedModel] | None = None
+        self._loading_step = Progress("", 0, 0)
 
     def load(self) -> Generator[Progress, None, LoadedModel]:
         """Load the model, telling how far that is.
@@ -105,15 +114,42 @@ class LocalBackend:
         model = yield from self._loaded()
         if not isinstance(model.form, ChatForm):
             raise ModelError(f"{self.name} was trained to write calls, and nothing else.")
-        tokens = model.tokens(model.form.conversation(messages))
+        try:
+            tokens = model.tokens(model.form.conversation(messages))
+        except PromptError as error:
+            raise ModelFailureError(str(error)) from error
         if len(tokens) > model.decoder.context - MAX_TOKENS:
             raise ModelFailureError(f"This is too much to read for {self.name}.")
         return (yield from self._written(model, tokens, None))
 
     def _loaded(self) -> Generator[Progress, None, LoadedModel]:
         if self.model is None:
-            self.model = yield from self.load()
+            with self._lock:
+                loading = self._loading or self._begin_to_load()
+            while not loading.done():
+                yield replace(self._loading_step, elsewhere=True, waits=True)
+                wait([loading], timeout=POLL_SECONDS)
+            yield self._loading_step
+            self.model = loading.result()
         return self.model
+
+    def _begin_to_load(self) -> Future[LoadedModel]:
+        self._loading = loading = Future[LoadedModel]()
+        steps = self.load()
+        self._loading_step = next(steps)
+
+        def load() -> None:
+            try:
+                while True:
+                    self._loading_step = next(steps)
+            except StopIteration as loaded:
+                loading.set_result(loaded.value)
+            except BaseException as error:
+                self._loading = None  # who asks next has it tried again
+                loading.set_exception(error)
+
+        threading.Thread(target=load, name="gorilla-loading", daemon=True).start()
+        return loading
 
     def _written(self, model: LoadedModel, tokens: list[int], pattern: str | None) -> Steps:
         guide = None if pattern is None else partial(model.guide, pattern)

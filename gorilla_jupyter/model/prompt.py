@@ -6,11 +6,17 @@ import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypedDict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypedDict
 
 from gorilla_jupyter.answer import Document
 from gorilla_jupyter.model.constrain import answer_pattern, call_pattern, optional_arguments
 from gorilla_jupyter.record import ApiRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
 
 DOCUMENTS = 5
 """The most documents that a model reads: further ones take time and seldom hold the answer."""
@@ -153,12 +159,7 @@ class ChatForm:
     """
 
     def __init__(self, template: str, special_tokens: Mapping[str, str]) -> None:
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        self._template = environment.from_string(template)
+        self._template = _template_environment().from_string(template)
         self._special_tokens = special_tokens
 
     def text(self, prompt: Prompt) -> str:
@@ -166,14 +167,47 @@ class ChatForm:
         return self.conversation(prompt.messages())
 
     def conversation(self, messages: Sequence[Message]) -> str:
-        """Any conversation, up to where the model goes on."""
-        return self._template.render(
-            messages=messages, add_generation_prompt=True, **self._special_tokens
-        )
+        """Any conversation, up to where the model goes on.
+
+        :raises PromptError: if the template does not take it.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=True, **self._special_tokens
+            )
+        except TemplateError as error:
+            raise PromptError(f"Its chat template refuses the question: {error}.") from error
 
     def pattern(self, prompt: Prompt) -> str:
         """See :class:`Form`."""
         return answer_pattern(_records(prompt), prompt.sentence)
+
+
+def _template_environment() -> Environment:
+    """Jinja with what chat templates of the hub expect, as transformers documents it."""
+    from jinja2 import TemplateError
+    from jinja2.ext import Extension
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        # It marks what a model learns to say, and is shown as if it were not there.
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Parser) -> list[Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def refuse(message: str) -> NoReturn:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
+    )
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
+    return environment
 
 
 class GorillaForm:

@@ -27,6 +27,16 @@ TOGETHER = 8
 """How many texts are written at once: the weights, which take most of the time of a step to fetch,
 are fetched once for all of them."""
 
+_NO_MEMORY = (
+    "not enough memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "out of memory",
+    "enough GPU RAM",
+)
+"""What torch and accelerate say, in errors of no class of their own, where memory does not
+suffice."""
+
 WEIGHTS_SHARE = 0.8
 """How much of the GPUs' free memory the weights may take: the rest is for what the model reads."""
 
@@ -169,7 +179,7 @@ class TorchDecoder:
 
         self._stopped.clear()
         following: dict[object, Sequence[int]] = dict(tokens.items())
-        with failing_for_memory(), torch.inference_mode():
+        with failing_the_request(), torch.inference_mode():
             group = self._taken(tokens)
             logits = self._read(group, [following[sequence] for sequence in group.sequences])
             # Kept only when it is read: what fails does not remember what it did.
@@ -182,7 +192,7 @@ class TorchDecoder:
         for group in groups:
             rows = [row for row, kept in enumerate(group.sequences) if kept not in sequences]
             if rows and len(rows) < len(group.sequences):
-                with failing_for_memory():
+                with failing_the_request():
                     self._reduce(group, rows)
             if rows:
                 self._groups.append(group)
@@ -287,8 +297,21 @@ class TorchDecoder:
 
 
 @contextmanager
+def failing_the_request() -> Iterator[None]:
+    """Has what fails in torch, such as a driver, fail the request, and not the process.
+
+    :raises ModelFailureError: then.
+    """
+    try:
+        with failing_for_memory():
+            yield
+    except RuntimeError as error:
+        raise ModelFailureError(f"torch failed ({' '.join(str(error).split()):.120}).") from error
+
+
+@contextmanager
 def failing_for_memory() -> Iterator[None]:
-    """Has memory that does not suffice fail the request, and not the process.
+    """Tells memory that does not suffice from other faults, and gives back what was taken of it.
 
     :raises ModelFailureError: then.
     """
@@ -298,10 +321,10 @@ def failing_for_memory() -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         said = str(error)
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
+    except (RuntimeError, ValueError) as error:
         said = str(error)
+        if not any(phrase in said for phrase in _NO_MEMORY):
+            raise
     else:
         return
     # The error is gone here, and with it what its frames held.

@@ -103,7 +103,7 @@ def propose(
             else "the embedded model chose instead"
         )
         yield Notice(
-            f"{writer.name} wrote {ATTEMPTS} times a call that no document has; {instead}.",
+            f"{writer.name} wrote no call of the documents in {ATTEMPTS} attempts; {instead}.",
             stand_in=DEFAULT_MODEL,
         )
         if meant:

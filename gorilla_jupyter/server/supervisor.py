@@ -166,8 +166,8 @@ class Supervisor:
 
     :param options: the worker's command line.
     :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.
-    :param request_seconds: how long a job may take, from its turn on, and where a model has others
-        to answer before it, from then on; indexing alone has no limit.
+    :param request_seconds: how long a job may take, from its turn on, and where a model is loaded
+        or has others to answer before it, from then on; indexing alone has no limit.
     :param idle_seconds: how long an idle worker is kept; 0 keeps it for ever.
     """
 
@@ -282,6 +282,9 @@ class Supervisor:
     def _next(self) -> _Turn | None:
         """What the worker is to do next; None while there is nothing, or it has enough to do."""
         if not all(turn.elsewhere for turn in self._turns.values()):
+            return None
+        # What a worker died over is done alone: should another die, it is clear over which.
+        if any(turn.deaths for turn in self._turns.values()):
             return None
         if self._again:
             return self._again.pop(next(iter(self._again)))

@@ -169,7 +169,7 @@ def test_without_the_constraint_what_is_written_is_still_verified(
     monkeypatch.setattr("gorilla_jupyter.engine.load_backend", lambda name: backend)
     answer = gorilla.ask("German text to speech")
     assert answer.candidates[0].api_call == VOICE.api_call
-    assert "dice wrote 2 times a call that no document has" in answer.notices[0]
+    assert "dice wrote no call of the documents in 2 attempts" in answer.notices[0]
 
 
 def test_the_prompt_is_read_once_and_then_what_is_written() -> None:
@@ -191,6 +191,43 @@ def test_it_is_loaded_once_and_tells_how_far_it_is() -> None:
     verbs = [step.message for step in second]
     assert list(dict.fromkeys(verbs)) == ["dice reads", "dice writes"]
     assert verbs.count("dice reads") > 2
+
+
+class SlowBackend(DiceBackend):
+    """Loads when it is let, and for the first time in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+        self.loads = 0
+
+    def load(self) -> Generator[Progress, None, LoadedModel]:
+        yield Progress("dice is loaded", 0, 1)
+        self.loads += 1
+        assert self.let.wait(20)
+        if self.loads == 1:
+            raise ModelError("The dice are lost.")
+        return LoadedModel(self.decoder, TOKENIZER, self._form)
+
+
+def test_while_it_is_loaded_others_have_their_turn_and_who_asked_can_leave() -> None:
+    backend = SlowBackend()
+    leaving, staying = (backend.write(Prompt("speak", DOCUMENTS)) for _ in range(2))
+    waiting = Progress("dice is loaded", 0, 1, elsewhere=True, waits=True)
+    assert [next(leaving), next(staying), next(staying)] == [waiting] * 3
+    leaving.close()
+    assert next(staying) == waiting
+    assert backend.loads == 1
+    backend.let.set()
+
+
+def test_what_was_not_loaded_is_loaded_anew() -> None:
+    backend = SlowBackend()
+    backend.let.set()
+    with pytest.raises(ModelError, match="The dice are lost"):
+        write(backend)
+    assert read(write(backend)[0]).api_call
+    assert backend.loads == 2
 
 
 def test_documents_that_its_context_has_no_room_for_are_left_out() -> None:

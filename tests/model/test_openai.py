@@ -136,7 +136,7 @@ def test_a_call_that_stays_undocumented_is_replaced_and_the_answer_says_so(
     answer = ask(gorilla, model_server, answers(text), text="German text to speech")
     assert calls(answer)[0] == CHOIR.api_call
     assert answer.notices == (
-        f"{model_server.model} wrote 2 times a call that no document has; "
+        f"{model_server.model} wrote no call of the documents in 2 attempts; "
         "the documented call of acme/choir stands in its place.",
     )
     assert len(model_server.requests) == 2

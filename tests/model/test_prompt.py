@@ -104,6 +104,18 @@ def test_any_other_model_is_asked_with_its_chat_template() -> None:
     assert form.text(PROMPT) == f"<s>[user]{PROMPT.messages()[0]['content']}"
 
 
+def test_a_template_may_use_what_transformers_gives_it() -> None:
+    template = "{% generation %}{{ strftime_now('%Y')[:2] }}{% endgeneration %}"
+    assert form_of("acme/chat", template, {}).text(PROMPT) == "20"
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('No.') }}", "{{ missing.field }}"])
+def test_a_template_that_refuses_the_question_is_told_of(template: str) -> None:
+    form = form_of("acme/chat", template, {})
+    with pytest.raises(PromptError, match=r"chat template refuses the question: \S"):
+        form.text(PROMPT)
+
+
 @pytest.mark.parametrize("template", [None, "", "{% for %}", "{{ oops"])
 def test_a_model_that_nobody_can_ask_is_refused(template: str | None) -> None:
     with pytest.raises(PromptError, match=r"chat template"):
