@@ -1,7 +1,8 @@
 """How often the engine says that nothing fits: to sentences that no API answers, where it should,
 and to real ones, where it should not.
 
-The first are in ``off-topic.txt``; none of them is in the training data. The others are the
+The first are in ``off-topic.txt`` and, of a few words, many of which documents have in another
+sense, in ``off-topic-short.txt``; none of them is in the training data. The others are the
 instructions of the shipped APIs that training never sees, those of a few words by themselves.
 """
 
@@ -24,6 +25,7 @@ from gorilla_jupyter.train.instructions import (
 )
 
 OFF_TOPIC = Path(__file__).with_name("off-topic.txt")
+OFF_TOPIC_SHORT = Path(__file__).with_name("off-topic-short.txt")
 
 
 def run(results: Path) -> None:
@@ -31,12 +33,13 @@ def run(results: Path) -> None:
     gorilla = Gorilla()
     figures = {
         "off topic": _refused(gorilla, read_off_topic(OFF_TOPIC)),
+        "off topic, short": _refused(gorilla, read_off_topic(OFF_TOPIC_SHORT)),
         "real": _refused(gorilla, _real_sentences(INSTRUCTIONS)),
         "real, short": _refused(gorilla, _real_sentences(SHORT)),
     }
-    print(f"{'':12}{'sentences':>12}{'refused':>12}")
+    print(f"{'':16}{'sentences':>12}{'refused':>12}")
     for name, (count, refused) in figures.items():
-        print(f"{name:12}{count:>12}{f'{refused / count:.1%}':>12}")
+        print(f"{name:16}{count:>12}{f'{refused / count:.1%}':>12}")
     write_results(
         results / "refusals.json",
         "jupyter gorilla bench refusals",

@@ -106,11 +106,13 @@ class IndexBusyError(Exception):
 class Hit:
     """A record that matches; see :class:`gorilla_jupyter.answer.Document` for the fields.
 
+    :ivar relevance: see :class:`gorilla_jupyter.index.scoring.Scored`.
     :ivar noise: see :func:`gorilla_jupyter.index.scoring.noise_of`.
     """
 
     record: ApiRecord
     score: float
+    relevance: float
     coverage: float
     highlight: str
     noise: float
@@ -589,7 +591,14 @@ def _hit(record: ApiRecord, scored: Scored) -> Hit:
         top=2,
     )
     beginning = textwrap.shorten(record.description, HIGHLIGHT_CHARACTERS, placeholder=" …")
-    return Hit(record, scored.score, scored.coverage, shown or beginning, scored.noise)
+    return Hit(
+        record,
+        scored.score,
+        scored.relevance,
+        scored.coverage,
+        shown or beginning,
+        scored.noise,
+    )
 
 
 def _record(stored: Any) -> ApiRecord:

@@ -105,6 +105,8 @@ class Scored:
     """A document that matches.
 
     :ivar number: its place in the index.
+    :ivar score: by which it is ranked.
+    :ivar relevance: what tells whether it fits, without what only ranks it; 0 without vectors.
     :ivar coverage: how much of what the words tell it has, 0 to 1.
     :ivar matched: the words that it has.
     :ivar noise: see :func:`noise_of`; infinite without vectors.
@@ -112,6 +114,7 @@ class Scored:
 
     number: int
     score: float
+    relevance: float
     coverage: float
     matched: frozenset[str]
     noise: float
@@ -160,6 +163,7 @@ def best_documents(
             scores[numbers] += weights[term] * boosts[field]
             coverage[numbers] += weights[term] / everything
         having[term] = found
+    relevance = np.zeros(count)
     noise = math.inf
     first = np.zeros(count, dtype=bool)
     first[first_choices] = True
@@ -181,16 +185,21 @@ def best_documents(
         words = scores / (everything * max(boosts.values()))
         gains = WORDS * words
         gains[_bearing_names(reader, having, allowed)] += NAMED
-        scores = _relevance(nearness, gains, coverage, allowed, first)
-        named = np.zeros(count, dtype=bool)
-        if 0 < len(terms) <= KEYWORDS:
-            named |= coverage > 1 - 1e-9
+        relevance = _relevance(nearness, gains, coverage, allowed, first)
+        scores = relevance.copy()
+        titled = np.zeros(count, dtype=bool)
         what = [term for term in terms if term not in ASIDE_STEMS]
         if 0 < len(what) <= KEYWORDS and len(what) < len(terms) and having.keys() >= set(what):
-            named[reduce(np.intersect1d, (having[term]["title"] for term in what))] = True
+            titled[reduce(np.intersect1d, (having[term]["title"] for term in what))] = True
         for name in names:
-            named[documents_with(reader, "title", name)] = True
-        named &= allowed
+            titled[documents_with(reader, "title", name)] = True
+        named = titled.copy()
+        if 0 < len(terms) <= KEYWORDS:
+            named |= coverage > 1 - 1e-9
+        # Of what has a few words somewhere, something fits if anything does: words have other
+        # meanings.
+        relevance[named] = relevance.max()
+        relevance[titled] += 1
         scores[named] += 1
         scores[named & first] += FIRST_NAMED
         noise = noise_of(nearness.off_topic[allowed & nearness.known])
@@ -207,6 +216,7 @@ def best_documents(
         Scored(
             int(number),
             float(scores[number]),
+            float(relevance[number]),
             float(coverage[number]),
             frozenset(term for term in telling if matches[term][place]),
             noise,

@@ -176,7 +176,7 @@ class DocumentIndex:
                         hit.score,
                         hit.coverage,
                         hit.highlight,
-                        encoder.fit(hit.score - strange, hit.noise) if encoder else None,
+                        encoder.fit(hit.relevance - strange, hit.noise) if encoder else None,
                     )
                     for hit in hits
                 ),

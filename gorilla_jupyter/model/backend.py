@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.index.vectors import Encoder
-from gorilla_jupyter.model import ALLOWED_MODELS
+from gorilla_jupyter.model import ALLOWED_MODELS, ALLOWING
 
 if TYPE_CHECKING:
     from gorilla_jupyter.model.prompt import Message
@@ -70,7 +70,7 @@ def load_backend(name: str = DEFAULT_MODEL, *, constrained: bool = True) -> Back
     allowed = _allowed_models()
     if allowed is not None and name not in allowed:
         raise ModelError(
-            f"The model {name!r:.80} is not allowed here. Allowed: {', '.join(allowed)}."
+            f"The model {name!r:.80} is not allowed here. Allowed: {', '.join(allowed)}. {ALLOWING}"
         )
     kind, _, rest = name.partition(":")
     if name == DEFAULT_MODEL:

@@ -29,6 +29,12 @@ OFF_TOPIC = "off-topic.npy"
 FILES = (MODEL, TOKENIZER, OFF_TOPIC)
 """Those that an encoder is made of."""
 
+HASHES = "sha256"
+"""What the card calls the hashes of the files beside it, by name."""
+
+SEAL = "sealed"
+"""What the card calls its own; see :func:`seal_of`."""
+
 DIMENSIONS = 384
 
 SENTENCE_TOKENS = 64
@@ -42,21 +48,24 @@ class Encoder:
     """all-MiniLM-L6-v2, trained on instructions, in onnxruntime.
 
     :param folder: the weights, the tokenizer, the vectors of sentences that no document answers,
-        and the card with their hashes.
+        and the card with their hashes, its own, and those of what lies beside them.
     :raises EncoderError: if a file is missing, or is not the one that was written.
     """
 
     def __init__(self, folder: Path = WEIGHTS) -> None:
         try:
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            hashes = {name: str(card["sha256"][name]) for name in FILES}
-            content = {name: (folder / name).read_bytes() for name in hashes}
+            hashes = {str(name): str(value) for name, value in card[HASHES].items()}
+            content = {name: (folder / name).read_bytes() for name in {*FILES, *hashes}}
+            sealed = card.pop(SEAL) == seal_of(card)
             self.dimensions = int(card["dimensions"])
             self._threshold = float(card["threshold"])
             self._steepness = float(card["steepness"])
             self._noise = float(card["noise"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EncoderError(_sentence(folder, f"cannot be read ({error})")) from error
+        if not sealed:
+            raise EncoderError(_sentence(folder / CARD, "is damaged: its hash is another"))
         with ThreadPoolExecutor(1) as executor:
             damaged = executor.submit(_damaged, content, hashes)
             # Meanwhile, as it takes as long; what goes wrong comes up again at the start.
@@ -69,6 +78,11 @@ class Encoder:
         try:
             self.off_topic = np.load(io.BytesIO(content[OFF_TOPIC])).astype(np.float32)
             self._start(content[MODEL], content[TOKENIZER])
+        except (ImportError, AttributeError) as error:  # half an onnxruntime has no sessions
+            raise EncoderError(
+                f"onnxruntime or tokenizers is missing or broken ({error}); words alone choose "
+                "instead. 'jupyter gorilla doctor' says what mends it."
+            ) from error
         except Exception as error:  # onnxruntime and tokenizers raise classes of their own
             raise EncoderError(_sentence(folder, f"cannot be loaded ({error})")) from error
 
@@ -123,7 +137,16 @@ class Encoder:
 
 def _damaged(content: Mapping[str, bytes], hashes: Mapping[str, str]) -> list[str]:
     """The files that do not have their hash."""
-    return [name for name in FILES if hashlib.sha256(content[name]).hexdigest() != hashes[name]]
+    return [
+        name
+        for name, bytes_ in content.items()
+        if hashlib.sha256(bytes_).hexdigest() != hashes.get(name)
+    ]
+
+
+def seal_of(card: Mapping[str, Any]) -> str:
+    """The hash of what a card says, without its own."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
 def _import_runtime() -> None:

@@ -219,8 +219,9 @@ class _BadReplyError(Exception):
 
 def key_variable(host: str) -> str:
     """The environment variable that holds the key for a server: ``GORILLA_KEY_API_EXAMPLE_ORG``
-    for ``api.example.org``. Every server has its own, so that none is sent another's key."""
-    return "GORILLA_KEY_" + re.sub(r"[^A-Z0-9]+", "_", host.upper()).strip("_")
+    for ``api.example.org``, and two underscores for a hyphen. Every host has its own, so that none
+    is sent another's key."""
+    return "GORILLA_KEY_" + re.sub(r"[^A-Z0-9]", "_", host.upper().replace("-", "__"))
 
 
 def _schema(prompt: Prompt) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
+from gorilla_jupyter.model import ALLOWING
 from gorilla_jupyter.server.errors import RestError, rest_error
 from gorilla_jupyter.server.supervisor import Job, JobKind, Supervisor
 
@@ -120,7 +121,7 @@ class GorillaHandler(APIHandler):
         models = self.extension.models()
         if request.model is not None and request.model not in models:
             named = f"The model '{request.model:.80}' is not allowed here."
-            raise RestError(403, f"{named} Allowed: {', '.join(models)}.")
+            raise RestError(403, f"{named} Allowed: {', '.join(models)}. {ALLOWING}")
         if request.project is not None:
             root = self.settings["server_root_dir"]
             project = Path(root).expanduser() / request.project

@@ -34,6 +34,7 @@ from gorilla_jupyter.model.placing import (
 )
 from gorilla_jupyter.record import ApiRecord, parse_call
 from gorilla_jupyter.train import TrainingError
+from gorilla_jupyter.train.export import seal
 from gorilla_jupyter.train.instructions import DATA, Part, part_of, shipped_records
 from gorilla_jupyter.train.packages import installed_records
 from gorilla_jupyter.verify import by_place
@@ -150,6 +151,7 @@ def learn_arguments(weights: Path = WEIGHTS) -> dict[str, Any]:
     told = {kind: {"threshold": thresholds[kind], "weights": dict(learned[kind])} for kind in KINDS}
     text = json.dumps(told, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     write_whole(weights / FILE, text.encode(), mode=0o644)
+    seal(weights)
     placing.regressions = read_regressions(weights / FILE)
     return {
         "cases": {part.value: len(found) for part, found in parts.items()},

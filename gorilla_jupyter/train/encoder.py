@@ -113,7 +113,6 @@ class EncoderTraining:
 
         told = [run, asdict(settings), off_topic, asides]
         settings = replace(settings, seed=settings.seed + run)
-        torch.manual_seed(settings.seed)
         self.folder = folder
         self.settings = settings
         self.number = run
@@ -145,7 +144,10 @@ class EncoderTraining:
 
     def run(self) -> None:
         """Train to the end, from the last saved state if there is one."""
+        import torch
+
         self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.settings.seed)
         if self._load_state() and self.step == self.total_steps:
             return
         with tqdm(total=self.total_steps, initial=self.step, unit="step") as bar:
@@ -330,6 +332,9 @@ class EncoderTraining:
             "nothing": self.nothing.detach(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_on_gpus": torch.cuda.get_rng_state_all(),
+            "rivals": [hub.rivals for hub in self.hubs],
         }
         torch.save(state, temporary)
         temporary.replace(self.folder / STATE)
@@ -355,8 +360,11 @@ class EncoderTraining:
         self.nothing.data = state["nothing"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        for hub in self.hubs:
+        torch.set_rng_state(state["random"].cpu())
+        torch.cuda.set_rng_state_all([of_gpu.cpu() for of_gpu in state["random_on_gpus"]])
+        for hub, rivals in zip(self.hubs, state["rivals"], strict=True):
             hub.bank = None
+            hub.rivals = rivals
         return True
 
 
@@ -386,7 +394,7 @@ class _Hub:
         self.seen = torch.tensor(self.trained_on)
         self.bank: torch.Tensor | None = None
         self._asked: dict[int, list[str]] = {}
-        self._rivals: dict[int, list[int]] = {}
+        self.rivals: dict[int, list[int]] = {}
 
     def told(self) -> list[object]:
         """What is learned from, for telling one training from another."""
@@ -435,12 +443,12 @@ class _Hub:
 
     def hard(self, places: Sequence[int], random_: random.Random) -> list[int]:
         """The documents last preferred to these, in random order."""
-        rivals = {rival for place in places for rival in self._rivals.get(place, ())}
+        rivals = {rival for place in places for rival in self.rivals.get(place, ())}
         return random_.sample(sorted(rivals), len(rivals))
 
     def note_mistakes(self, logits: Tensor, targets: Sequence[int]) -> None:
         for place, best in zip(targets, logits.topk(4, dim=1).indices.tolist(), strict=True):
-            self._rivals[place] = [rival for rival in best if rival != place]
+            self.rivals[place] = [rival for rival in best if rival != place]
 
 
 def _hubs(

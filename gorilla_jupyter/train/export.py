@@ -7,10 +7,10 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +20,40 @@ from gorilla_jupyter.answer import Request
 from gorilla_jupyter.catalog.store import CatalogStore, write_whole
 from gorilla_jupyter.index.scoring import noise_of
 from gorilla_jupyter.index.search import DocumentIndex
-from gorilla_jupyter.index.vectors import document_key, document_text, write_vectors
+from gorilla_jupyter.index.vectors import (
+    VectorCache,
+    document_key,
+    document_text,
+    write_vectors,
+)
 from gorilla_jupyter.model.encoder import (
     CARD,
     DIMENSIONS,
+    DOCUMENT_TOKENS,
     FILES,
+    HASHES,
     MODEL,
     OFF_TOPIC,
+    SEAL,
     SENTENCE_TOKENS,
     SHIPPED_VECTORS,
     TOKENIZER,
     Encoder,
+    seal_of,
 )
+from gorilla_jupyter.model.placing import FILE as ARGUMENTS
 from gorilla_jupyter.record import ApiRecord
+from gorilla_jupyter.train.checking import Instruction
 
 if TYPE_CHECKING:
     from gorilla_jupyter.train.encoder import EncoderTraining
 
 LEAST_COSINE = 0.99
-"""How alike the quantised and the full vectors of a text must be, on the average."""
+"""How alike the exported and the full vectors of a text must be, on the average."""
+
+MOST_DRIFT = 0.02
+"""How much less often the exported weights may find the right document, or its domain, than the
+full ones do."""
 
 REFUSED = 0.015
 """The share of answerable sentences that may be told that nothing fits. To refuse fewer is to offer
@@ -53,7 +68,15 @@ MEDIAN_FIT = 0.9
 
 
 class ExportError(Exception):
-    """Quantised weights that do not do what the full ones do."""
+    """Exported weights that do not do what the full ones do."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How often what comes first among the shipped documents is right."""
+
+    document: float
+    domain: float
 
 
 def export_onnx(training: EncoderTraining, path: Path) -> None:
@@ -128,36 +151,81 @@ def export(
     """Write weights, tokenizer and card to ``folder`` and return the mean cosine of the exported
     vectors of ``texts`` to the full ones.
 
-    :raises ExportError: if that is less than :data:`LEAST_COSINE`; ``folder`` is as it was then.
+    :raises ExportError: if that is less than :data:`LEAST_COSINE`.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
-        network = work / "full.onnx"
-        export_onnx(training, network)
-        if precision == "int8":
-            quantise(network, work / "quantised.onnx")
-            network = work / "quantised.onnx"
-        optimise(network, work / MODEL)
-        shutil.copyfile(tokenizer, work / TOKENIZER)
-        np.save(work / OFF_TOPIC, np.zeros((0, DIMENSIONS), np.float16))
-        write_card(work, threshold=0.0, steepness=1.0, noise=0.0)
-        full = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
-        encoder = Encoder(work)
-        quantised = np.vstack([encoder.sentences([text]) for text in texts])
-        cosine = float(np.mean(np.sum(full * quantised, axis=1)))
-        if cosine < LEAST_COSINE:
-            raise ExportError(
-                f"The quantised vectors are too far from the full ones: mean cosine {cosine:.4f}, "
-                f"at least {LEAST_COSINE} is asked for. {folder} is as it was."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, CARD):
-            shutil.move(work / name, folder / name)
+    network = folder / "full.onnx"
+    export_onnx(training, network)
+    if precision == "int8":
+        full, network = network, folder / "quantised.onnx"
+        quantise(full, network)
+        full.unlink()
+    optimise(network, folder / MODEL)
+    network.unlink()
+    shutil.copyfile(tokenizer, folder / TOKENIZER)
+    np.save(folder / OFF_TOPIC, np.zeros((0, DIMENSIONS), np.float16))
+    write_card(folder, threshold=0.0, steepness=1.0, noise=0.0)
+    expected = training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
+    cosine = float(np.mean(np.sum(expected * _sentences(Encoder(folder), texts), axis=1)))
+    if cosine < LEAST_COSINE:
+        raise ExportError(
+            f"The exported vectors are too far from the full ones: mean cosine {cosine:.4f}, "
+            f"at least {LEAST_COSINE} is asked for."
+        )
     return cosine
 
 
+def compare(
+    training: EncoderTraining,
+    folder: Path,
+    records: Sequence[ApiRecord],
+    instructions: Sequence[Instruction],
+) -> tuple[Scores, Scores]:
+    """How well the full weights and the exported ones in ``folder`` find what answers the
+    instructions, by cosine alone.
+
+    :param records: the shipped ones, of which :func:`export_documents` has written the vectors.
+    :raises ExportError: if the exported ones do worse by more than :data:`MOST_DRIFT`.
+    """
+    encoder = Encoder(folder)
+    texts = [instruction.text for instruction in instructions]
+    documents = [document_text(record) for record in records]
+    rows, _ = VectorCache(encoder.shipped, DIMENSIONS).rows([*map(document_key, records)])
+    found = (
+        training.encode_all(texts, SENTENCE_TOKENS).cpu().numpy()
+        @ training.encode_all(documents, DOCUMENT_TOKENS).cpu().numpy().T,
+        _sentences(encoder, texts) @ rows.T,
+    )
+    full, exported = (
+        _scores([records[place] for place in cosines.argmax(axis=1)], instructions)
+        for cosines in found
+    )
+    for name in ("document", "domain"):
+        before, after = getattr(full, name), getattr(exported, name)
+        if after < before - MOST_DRIFT:
+            raise ExportError(
+                f"The exported weights find the right {name} for {after:.3f} of the instructions, "
+                f"the full ones for {before:.3f}."
+            )
+    return full, exported
+
+
+def _scores(first: Sequence[ApiRecord], instructions: Sequence[Instruction]) -> Scores:
+    pairs = [
+        (found, instruction.record) for found, instruction in zip(first, instructions, strict=True)
+    ]
+    return Scores(
+        round(float(np.mean([found.api_call == right.api_call for found, right in pairs])), 4),
+        round(float(np.mean([found.domain == right.domain for found, right in pairs])), 4),
+    )
+
+
+def _sentences(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    # One by one: in a batch, a quantised vector depends on the texts beside it.
+    return np.vstack([encoder.sentences([text]) for text in texts])
+
+
 def write_card(folder: Path, *, threshold: float, steepness: float, noise: float) -> None:
-    """Write down the weights' hashes, and which relevance means that a document fits.
+    """Write down which relevance means that a document fits, and the hashes of the files.
 
     :param noise: of the shipped documents; see :func:`gorilla_jupyter.index.scoring.noise_of`.
     """
@@ -167,11 +235,25 @@ def write_card(folder: Path, *, threshold: float, steepness: float, noise: float
         "threshold": round(threshold, 4),
         "steepness": round(steepness, 4),
         "noise": round(noise, 4),
-        "sha256": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES
-        },
     }
-    write_whole(folder / CARD, (json.dumps(card, indent=2) + "\n").encode(), mode=0o644)
+    _write_sealed(folder, card)
+
+
+def seal(folder: Path) -> None:
+    """Write the hashes of the files that are in the folder now into its card."""
+    _write_sealed(folder, json.loads((folder / CARD).read_text(encoding="utf-8")))
+
+
+def _write_sealed(folder: Path, card: Mapping[str, Any]) -> None:
+    hashes = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in (*FILES, SHIPPED_VECTORS, ARGUMENTS)
+        if (folder / name).exists()
+    }
+    told = {**card, HASHES: hashes}
+    told.pop(SEAL, None)
+    sealed = {**told, SEAL: seal_of(told)}
+    write_whole(folder / CARD, (json.dumps(sealed, indent=2) + "\n").encode(), mode=0o644)
 
 
 def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
@@ -189,8 +271,7 @@ def export_documents(records: Sequence[ApiRecord], folder: Path) -> None:
 def export_off_topic(sentences: Sequence[str], folder: Path) -> float:
     """Write the vectors of sentences that no document answers, and return the noise of the shipped
     documents."""
-    encoder = Encoder(folder)
-    vectors = np.vstack([encoder.sentences([text]) for text in sentences]).astype(np.float16)
+    vectors = _sentences(Encoder(folder), sentences).astype(np.float16)
     np.save(folder / OFF_TOPIC, vectors)
     documents = np.load(folder / SHIPPED_VECTORS)["vectors"].astype(np.float32)
     noise = noise_of(documents @ vectors.T.astype(np.float32))

@@ -54,8 +54,8 @@ SETTINGS = "settings.json"
 RESULTS = "lora.json"
 
 EXAMPLES_PER_STEP = 8
-"""How many examples a step learns from, on however many GPUs: what a GPU does not hold at once, it
-takes in turns."""
+"""About how many examples a step learns from: what the GPUs do not hold at once, they take in
+turns, and where they hold more, it is more."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             task_type="CAUSAL_LM",
         ),
     )
-    checkpoint = transformers.trainer_utils.get_last_checkpoint(arguments.output_dir)
+    checkpoint = _last_checkpoint(folder / CHECKPOINTS)
     arguments.eval_on_start = checkpoint is None
     trainer = transformers.Trainer(
         model=network,
@@ -266,6 +266,13 @@ def _arguments(folder: Path, settings: Settings) -> Any:
     at_once = settings.batch * arguments.world_size
     arguments.gradient_accumulation_steps = max(1, EXAMPLES_PER_STEP // at_once)
     return arguments
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last one that was written to its end, which is the state of the Trainer."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    steps = {int(path.name.rpartition("-")[2]): str(path) for path in whole}
+    return steps[max(steps)] if steps else None
 
 
 def examples_of_run(path: Path, settings: Settings) -> tuple[list[Example], list[Example]]:

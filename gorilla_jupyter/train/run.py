@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +21,7 @@ from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.train.arguments import learn_arguments
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
-from gorilla_jupyter.train.export import calibrate, export, export_documents
+from gorilla_jupyter.train.export import calibrate, compare, export, export_documents, seal
 from gorilla_jupyter.train.instructions import (
     FURTHER,
     SHORT,
@@ -83,7 +85,8 @@ def train_encoder(
 
     :param further: catalogs that are not shipped, and for which there are instructions too.
     :param epochs: how often every instruction is learned; after none, it is the base as it was.
-    :raises ExportError: if the quantised weights do not do what the full ones do.
+    :raises ExportError: if the exported weights do not do what the full ones do; ``weights`` is as
+        it was then.
     """
     records = shipped_records()
     instructions = read_instructions(records)
@@ -114,10 +117,18 @@ def train_encoder(
     training, *further_trainings = trainings
     training.average(further_trainings)
     scores = [_logged_scores(finished.folder / LOG) for finished in trainings]
-    validation = [pair.text for pair in instructions if part_of(pair.record) is Part.VALIDATION]
-    cosine = export(training, base / TOKENIZER, weights, validation, precision)
-    export_documents(records, weights)
-    calibration = calibrate(weights, validation, off_topic)
+    validation = [pair for pair in instructions if part_of(pair.record) is Part.VALIDATION]
+    texts = [pair.text for pair in validation]
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        cosine = export(training, base / TOKENIZER, work, texts, precision)
+        export_documents(records, work)
+        full, exported = compare(training, work, records, validation)
+        calibration = calibrate(work, texts, off_topic)
+        weights.mkdir(parents=True, exist_ok=True)
+        for path in work.iterdir():
+            shutil.move(path, weights / path.name)
+    seal(weights)
     write_results(
         results / "training.json",
         "jupyter gorilla train encoder",
@@ -135,7 +146,9 @@ def train_encoder(
                 Part.VALIDATION: training.scores(Part.VALIDATION),
                 Part.HELD_OUT: training.scores_of(held_out_of_all),
             },
-            "quantised_cosine": round(cosine, 4),
+            "exported_cosine": round(cosine, 4),
+            "full_precision": asdict(full),
+            "exported": asdict(exported),
             "calibration": asdict(calibration),
         },
     )

@@ -137,6 +137,15 @@ def test_what_is_named_is_meant_however_it_is_to_be_run(index: DocumentIndex) ->
     assert best.fit > 0.5
 
 
+def test_what_has_a_word_in_another_sense_comes_first_and_does_not_fit(
+    index: DocumentIndex,
+) -> None:
+    (best, *_) = index.search(Request("tells")).documents
+    assert best.record.api_name == "acme/eyes"
+    assert best.fit is not None
+    assert best.fit < 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from gorilla_jupyter.index.vectors import EncoderError, VectorCache, document_key
-from gorilla_jupyter.model.encoder import CARD, FILES, MODEL, WEIGHTS, Encoder
+from gorilla_jupyter.model.encoder import (
+    CARD,
+    FILES,
+    MODEL,
+    SHIPPED_VECTORS,
+    WEIGHTS,
+    Encoder,
+)
+from gorilla_jupyter.model.placing import FILE as ARGUMENTS
 from gorilla_jupyter.train.instructions import shipped_records
 
 MOST_BYTES = 45 * 2**20
@@ -63,20 +74,37 @@ def test_more_is_never_asked_than_of_the_shipped_documents(encoder: Encoder) -> 
     assert encoder.fit(0.3, noise=0.9) == encoder.fit(0.3, noise=math.inf)
 
 
-@pytest.mark.parametrize("name", [CARD, *FILES])
+HASHED = [*FILES, SHIPPED_VECTORS, ARGUMENTS]
+
+
+@pytest.mark.parametrize("name", [CARD, *HASHED])
 def test_a_missing_file_is_told_with_what_mends_it(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(EncoderError, match=r"cannot be read.*words alone choose instead"):
         Encoder(copy)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", HASHED)
 def test_an_altered_file_is_told_by_its_hash(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(content)
     with pytest.raises(EncoderError, match="is damaged"):
         Encoder(copy)
+
+
+def test_an_altered_card_is_told_by_its_hash(copy: Path) -> None:
+    card = json.loads((copy / CARD).read_text())
+    (copy / CARD).write_text(json.dumps({**card, "threshold": -1}))
+    with pytest.raises(EncoderError, match="is damaged"):
+        Encoder(copy)
+
+
+def test_without_a_whole_onnxruntime_the_doctor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What uninstalling one of two that share their files leaves of the other.
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    with pytest.raises(EncoderError, match="jupyter gorilla doctor"):
+        Encoder()
 
 
 def test_a_truncated_file_is_told_by_its_hash(copy: Path) -> None:

@@ -18,6 +18,7 @@ from jupyter_server.auth import Authorizer
 
 from gorilla_jupyter.answer import MAX_CHARACTERS, Answer, Event, Request
 from gorilla_jupyter.magics.client import Server
+from gorilla_jupyter.model import ALLOWING
 from gorilla_jupyter.record import ApiRecord
 from gorilla_jupyter.server.extension import GorillaExtension
 from tests.model.conftest import Handler, ModelServer, answers, form
@@ -201,7 +202,7 @@ class TestAsk:
     async def test_only_allowed_models_are_asked(self, client: Client) -> None:
         reply = await client("POST", "/gorilla/ask", body={**SENTENCE, "model": "openai:x"})
         assert reply.status == 403
-        assert reply.json["message"].endswith("Allowed: embedded, missing.")
+        assert reply.json["message"].endswith(f"Allowed: embedded, missing. {ALLOWING}")
         reply = await client("POST", "/gorilla/ask", body={**SENTENCE, "model": "embedded"})
         assert reply.named("answer")
         reply = await client("POST", "/gorilla/ask", body={**SENTENCE, "model": "missing"})
