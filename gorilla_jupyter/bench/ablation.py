@@ -1,18 +1,24 @@
-"""What each part of the embedded model adds: the same questions with less and less of it."""
+"""What each part of the embedded model adds: the same questions with less and less of it, and with
+weights that never saw the APIs that are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from gorilla_jupyter.bench.apibench import Figures, measure
+from gorilla_jupyter.bench.apibench import Figures, measure, read_apis, read_questions, scores
+from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.results import BenchmarkError, write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, present_hubs, put
+from gorilla_jupyter.catalog.files import read_file
 from gorilla_jupyter.index.vectors import EncoderError
 from gorilla_jupyter.model.encoder import MODEL, WEIGHTS, Encoder
+from gorilla_jupyter.train.instructions import Part, part_of
 
 WORDS = "words alone"
 SHIPPED = "as shipped"
+
+UNSEEN = "questions for APIs that it never saw"
 
 SHOWN = ("functionality", "exact id", "no answer")
 MEDIAN = "median ms"
@@ -21,20 +27,37 @@ Row = Mapping[str, Figures]
 """Figures by hub."""
 
 
-def run(folder: Path, weights: Mapping[str, Path], results: Path, document: Path) -> None:
+def run(
+    folder: Path,
+    weights: Mapping[str, Path],
+    results: Path,
+    document: Path,
+    *,
+    first_run: str | None = None,
+) -> None:
     """Measure words alone, other weights and the shipped ones, print the table, write
     ``ablation.json`` into the folder ``results`` and redraw ``document``.
 
     :param folder: APIBench's files, as :func:`gorilla_jupyter.bench.tables.run` reads them.
     :param weights: folders that ``jupyter gorilla train encoder`` wrote, by what they are.
+    :param first_run: which of these were trained once, as the first run is: their figures are also
+        told of the questions alone that ask for an API which that run held out.
     :raises BenchmarkError: if weights, a file or the document cannot be used.
     """
     # Before minutes of measuring.
     check_place(document, "ablation")
+    if first_run is not None and first_run not in weights:
+        raise BenchmarkError(f"There are no weights {first_run!r}: name some that are given.")
     folders = {**weights, SHIPPED: WEIGHTS}
     encoders = {name: _encoder(name, where) for name, where in folders.items()}
-    rows = {name: _row(folder, encoder) for name, encoder in {WORDS: None, **encoders}.items()}
     megabytes = {WORDS: 0.0, **{name: _megabytes(where) for name, where in folders.items()}}
+    rows = {}
+    for name, encoder in {WORDS: None, **encoders}.items():
+        rows[name], unseen = _rows(folder, encoder)
+        if name == first_run:
+            counts = ", ".join(str(figures["responses"]) for figures in unseen.values())
+            rows[f"{name}, {UNSEEN} ({counts})"] = unseen
+            megabytes[f"{name}, {UNSEEN} ({counts})"] = megabytes[name]
     write_results(
         results / "ablation.json",
         "jupyter gorilla bench ablation --apibench FOLDER --weights NAME=FOLDER ...",
@@ -50,14 +73,32 @@ def _encoder(name: str, weights: Path) -> Encoder:
         raise BenchmarkError(f"The weights '{name}' cannot be used: {error}") from error
 
 
-def _row(folder: Path, encoder: Encoder | None) -> Row:
+def _rows(folder: Path, encoder: Encoder | None) -> tuple[Row, Row]:
+    """The figures of all questions, and of those that the first run has not learned to answer."""
     loader = None if encoder is None else lambda: encoder
-    row = {}
+    whole, unseen = {}, {}
     for hub, name in present_hubs(folder).items():
         apis, questions = folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
-        _, figures, _ = measure(apis, questions, encoder=loader)
-        row[name] = {column: round(figures[column], 4) for column in (*SHOWN, MEDIAN)}
-    return row
+        responses, figures, _ = measure(apis, questions, encoder=loader)
+        held_out = {
+            record.api_call
+            for record in read_file(apis, source=hub).records
+            if part_of(record) is Part.HELD_OUT
+        }
+        asked = {
+            number: question
+            for number, question in read_questions(questions).items()
+            if question["api_call"] in held_out
+        }
+        texts = {number: responses[number].text for number in asked}
+        of_unseen = scores(Documentation(read_apis(apis)), asked, texts)
+        whole[name] = {column: round(figures[column], 4) for column in (*SHOWN, MEDIAN)}
+        unseen[name] = {
+            "responses": len(asked),
+            **{column: round(of_unseen[column], 4) for column in SHOWN},
+            MEDIAN: whole[name][MEDIAN],
+        }
+    return whole, unseen
 
 
 def _megabytes(weights: Path) -> float:

@@ -36,6 +36,7 @@ WRITTEN_CHARACTERS = 2000
 Steps = Generator[Progress | Notice, None, str]
 
 _FIELD = re.compile(r"<<<(\w+)>>>\s*:")
+_LINE = re.compile(r"^\W*api_call\W*:[ \t]*(\S.*)$", re.MULTILINE)
 
 
 @runtime_checkable
@@ -149,8 +150,11 @@ def documented_call(
 
 
 def read(text: str) -> Written:
-    """Read an answer in Gorilla's form or as a JSON object; what is neither has no call."""
-    fields = _form_fields(text) or _json_fields(text) or _function_field(text)
+    """Read an answer in Gorilla's form, as a JSON object, or in the lines of a document; what is
+    none of these has no call."""
+    fields = (
+        _form_fields(text) or _json_fields(text) or _function_field(text) or _document_field(text)
+    )
     explanation = "".join(
         " " if unicodedata.category(character) in ("Cc", "Cs") else character
         for character in fields.get("explanation", "")
@@ -171,8 +175,10 @@ def _json_fields(text: str) -> Mapping[str, str]:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            fields = value.items()
-            return {name: content or NOTHING for name, content in fields if _is_text(content)}
+            fields = {name: text or "" for name, text in value.items() if _is_text(text)}
+            if fields.get("api_call") == "":
+                fields["api_call"] = NOTHING
+            return fields
     return {}
 
 
@@ -192,6 +198,12 @@ def _function_field(text: str) -> Mapping[str, str]:
     """What gorilla-openfunctions-v2 writes."""
     _, marker, call = text.partition("<<function>>")
     return {"api_call": call} if marker else {}
+
+
+def _document_field(text: str) -> Mapping[str, str]:
+    """What small models write, which go on as the documents are written."""
+    found = _LINE.search(text)
+    return {"api_call": found.group(1)} if found else {}
 
 
 def _fault(written: Written, meant: ApiRecord | None, variables: Mapping[str, str]) -> str:

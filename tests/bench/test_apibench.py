@@ -307,9 +307,11 @@ def test_the_ablation_measures_with_less_and_less(
     weights = shutil.copytree(WEIGHTS, tmp_path / "weights")
     options = {"--apibench": tmp_path, "--results": tmp_path, "--document": document}
     wanted = [str(word) for pair in options.items() for word in pair]
-    assert cli.main(["bench", "ablation", *wanted, "--weights", f"the same={weights}"]) == 0
+    wanted += ["--weights", f"the same={weights}", "--first-run", "the same"]
+    assert cli.main(["bench", "ablation", *wanted]) == 0
     rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
-    assert list(rows) == ["words alone", "the same", "as shipped"]
+    unseen = "the same, questions for APIs that it never saw (1)"
+    assert list(rows) == ["words alone", "the same", unseen, "as shipped"]
     same, shipped = (
         {name: value for name, value in rows[row]["TensorFlow Hub"].items() if name != "median ms"}
         for row in ("the same", "as shipped")
@@ -326,6 +328,8 @@ def test_weights_that_are_none_are_refused_before_anything_is_measured(
     document.write_text("<!-- ablation -->\n<!-- end of ablation -->\n")
     with pytest.raises(BenchmarkError, match="The weights 'mine' cannot be used"):
         ablation.run(tmp_path, {"mine": tmp_path}, tmp_path / "results", document)
+    with pytest.raises(BenchmarkError, match="There are no weights 'first'"):
+        ablation.run(tmp_path, {}, tmp_path / "results", document, first_run="first")
     assert not (tmp_path / "results").exists()
 
 

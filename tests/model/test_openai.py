@@ -63,6 +63,7 @@ def asked_structure(server: ModelServer) -> dict[str, Any]:
         answers(json.dumps({"api_call": ON_CUDA, "explanation": "It speaks and"})[:-2]),
         answers(f"Sure!\n```json\n{json.dumps({'api_call': ON_CUDA})}\n```"),
         answers(form(ON_CUDA) + ' {"device": "cuda"}'),
+        answers(f"You need:\nAPI 1\ndomain: Audio\n**api_call**: `{ON_CUDA}`\ndescription: It"),
         streams(form(ON_CUDA), end='data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'),
         streams(
             form(ON_CUDA), end='data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
@@ -76,6 +77,7 @@ def asked_structure(server: ModelServer) -> dict[str, Any]:
         "JSON cut off",
         "JSON in prose",
         "form, JSON",
+        "lines of a document",
         "with usage",
         "without [DONE]",
     ],
