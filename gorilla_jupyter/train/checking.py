@@ -55,13 +55,15 @@ def faults(
     questions: Iterable[str] = (),
     *,
     naming: Sequence[Instruction] = (),
+    others: Iterable[str] = (),
 ) -> Iterator[Fault]:
     """Everything that is wrong with ``instructions``.
 
     :param records: whose prose tells which parts of a name are ordinary words.
     :param questions: evaluation questions, of which no instruction may hold a run of
         :data:`RUN` words.
-    :param naming: others, in which names may stand.
+    :param naming: further ones, in which names may stand.
+    :param others: further sentences that are learned from, which only must not hold such a run.
     """
     ordinary = ordinary_words(records)
     runs = {run for question in questions for run in _runs(words(question))}
@@ -72,6 +74,9 @@ def faults(
     for instruction in instructions:
         if shared := runs.intersection(_runs(words(instruction.text))):
             yield Fault(instruction, f"shares {' '.join(min(shared))!r} with a question")
+    for text in others:
+        if shared := runs.intersection(_runs(words(text))):
+            yield Fault(None, f"{text!r} shares {' '.join(min(shared))!r} with a question")
     for first, second in _near_duplicates(instructions):
         yield Fault(second, f"says the same as {first.text!r}")
     for length, share in OPENING_SHARE.items():

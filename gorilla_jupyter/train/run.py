@@ -18,7 +18,7 @@ from gorilla_jupyter.model.backend import Conversing, ModelError, load_backend
 from gorilla_jupyter.model.encoder import TOKENIZER, WEIGHTS
 from gorilla_jupyter.progress_bar import ProgressBar, finish
 from gorilla_jupyter.record import ApiRecord
-from gorilla_jupyter.train.arguments import learn_arguments
+from gorilla_jupyter.train.arguments import learn_arguments, read_cases
 from gorilla_jupyter.train.checking import faults
 from gorilla_jupyter.train.encoder import LOG, EncoderTraining, Settings
 from gorilla_jupyter.train.export import calibrate, compare, export, export_documents, seal
@@ -56,7 +56,9 @@ def check(questions: Sequence[Path], further: Sequence[Path] = ()) -> int:
     short = read_instructions(records, SHORT)
     _, of_packages = read_packages()
     naming = [*short, *of_packages]
-    found = list(faults(instructions, [*records, *others], asked, naming=naming))
+    cases, _ = read_cases()
+    sentences = [*(case.sentence for case in cases), *read_off_topic(), *read_asides()]
+    found = list(faults(instructions, [*records, *others], asked, naming=naming, others=sentences))
     for fault in found:
         where = fault.instruction and fault.instruction.record.api_name
         print(f"{where or 'all'}: {fault.reason}")

@@ -62,6 +62,8 @@ def test_a_run_of_eight_words_with_a_question_is_named() -> None:
     text = "My boss wants to turn long blog posts into audio for his dog"
     assert len(reasons(text, questions=(question,))) == 1
     assert reasons("We turn long blog posts into audio", questions=(question,)) == []
+    (fault,) = faults([], [BARK], [question], others=["Read my letter in German", text])
+    assert fault.reason.startswith(repr(text))
 
 
 def test_worn_openings_are_named() -> None:
