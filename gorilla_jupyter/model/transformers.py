@@ -53,9 +53,10 @@ class TransformersBackend(LocalBackend):
 
     def __init__(self, source: str, *, constrained: bool = True) -> None:
         super().__init__(f"hf:{source}", constrained=constrained)
-        self._base, _, self._adapter = source.partition("+")
-        if Path(source).is_dir():
-            self._base, self._adapter = source, ""
+        base, plus, adapter = source.rpartition("+")
+        if not plus or Path(source).expanduser().is_dir():
+            base, adapter = source, ""
+        self._base, self._adapter = _expanded(base), _expanded(adapter)
 
     def load(self) -> Generator[Progress, None, LoadedModel]:
         """See :class:`LocalBackend`."""
@@ -339,6 +340,10 @@ def _minds_others(config: Any) -> bool:
     tokens, or that looks at the longest of all texts."""
     places = str(getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None))
     return config.model_type == "gpt_neo" or "dynamic" in places or "longrope" in places
+
+
+def _expanded(name: str) -> str:
+    return str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 def _with_adapter(network: Any, adapter: str) -> Any:

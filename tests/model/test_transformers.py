@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -40,18 +41,23 @@ class OutOfMemoryError(RuntimeError):
     """Torch's."""
 
 
+TOO_LARGE = OutOfMemoryError("CUDA out of memory. Tried to allocate 14.00 GiB.")
+
+
 class LargeNetwork:
     """A network that is too large for the memory.
 
     :param step: when that is noticed: "move" or "run".
+    :param error: what is raised then.
     """
 
     config = SimpleNamespace(max_position_embeddings=4096)
     generation_config = SimpleNamespace(eos_token_id=END)
     device = "cuda"
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, error: Exception = TOO_LARGE) -> None:
         self._step = step
+        self._error = error
 
     def to(self, device: str) -> LargeNetwork:
         return self._unless("move")
@@ -73,7 +79,7 @@ class LargeNetwork:
 
     def _unless(self, step: str) -> LargeNetwork:
         if self._step == step:
-            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 14.00 GiB.")
+            raise self._error
         return self
 
 
@@ -119,6 +125,34 @@ def test_where_memory_does_not_suffice_the_embedded_model_answers(
         (notice,) = answer.notices
         assert notice.startswith("There is not enough memory for this model (CUDA out of memory")
         assert notice.endswith("The embedded model answered instead.")
+
+
+def test_where_a_gpu_fails_the_embedded_model_answers(
+    gorilla: Gorilla, install_network: Any
+) -> None:
+    install_network(LargeNetwork("run", RuntimeError("CUDA error: an illegal memory access")))
+    answer = gorilla.ask("German text to speech", model="hf:acme/broken")
+    assert answer.candidates[0].api_call == VOICE.api_call
+    (notice,) = answer.notices
+    assert notice.startswith("torch failed (CUDA error: an illegal memory access).")
+
+
+def test_a_folder_may_have_a_plus_in_its_name_and_a_tilde_before_it(
+    gorilla: Gorilla, install_network: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "c++").mkdir()
+    _, transformers = install_network(LargeNetwork("run"))
+    asked: list[str] = []
+
+    def load(name: str, **_: object) -> LargeNetwork:
+        asked.append(name)
+        return LargeNetwork("run")
+
+    transformers.AutoModelForCausalLM.from_pretrained = load
+    gorilla.ask("German text to speech", model="hf:~/c++")
+    assert asked == [str(tmp_path / "c++")]
 
 
 @pytest.mark.parametrize(
