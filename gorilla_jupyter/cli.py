@@ -140,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     latency.set_defaults(run=_bench_latency)
     load = benchmarks.add_parser("load", help="twenty notebooks that ask one server at once")
     load.add_argument("--results", type=Path, default=Path("results"), help="folder (results)")
+    load.add_argument("--model", default=DEFAULT_MODEL, help=f"who answers ({DEFAULT_MODEL})")
+    load.add_argument("--answers", type=int, default=50, help="answers for each notebook (50)")
     load.set_defaults(run=_bench_load)
     cells = benchmarks.add_parser(
         "cells", help="how often the first answer is right, runs, and does what was asked"
@@ -473,7 +475,7 @@ def _bench_latency(options: argparse.Namespace) -> int:
 def _bench_load(options: argparse.Namespace) -> int:
     from gorilla_jupyter.bench import load
 
-    load.run(options.results)
+    load.run(options.results, model=options.model, answers=options.answers)
     return 0
 
 

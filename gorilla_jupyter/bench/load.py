@@ -21,8 +21,10 @@ from gorilla_jupyter.bench.latency import (
     timed_ask,
     write_figures,
 )
+from gorilla_jupyter.bench.models import public_name
 from gorilla_jupyter.demo.session import JupyterServer
 from gorilla_jupyter.magics.client import Server, ServerGoneError, ServerRefusalError
+from gorilla_jupyter.model.backend import DEFAULT_MODEL
 
 NOTEBOOKS = 20
 """How many ask: all but one have one request at the server at a time."""
@@ -94,9 +96,13 @@ class Load:
                 yield other.notebook
 
 
-def run(results: Path) -> None:
-    """Measure, print the table, and write ``load.json`` into the folder ``results``."""
-    load = measure(ANSWERS)
+def run(results: Path, *, model: str = DEFAULT_MODEL, answers: int = ANSWERS) -> None:
+    """Measure, print the table, and write ``load.json``, or for another model than the embedded one
+    ``load-model.json``, into the folder ``results``.
+
+    :param answers: how many each notebook but the greedy one waits for.
+    """
+    load = measure(answers, model)
     waits = [asked.ended - asked.began for asked in load.asked if asked.notebook != GREEDY]
     seconds = max(asked.ended for asked in load.asked) - min(asked.began for asked in load.asked)
     before, after = load.memory
@@ -114,12 +120,16 @@ def run(results: Path) -> None:
         Figure("Jupyter's /api/status, median", status[49] * 1000, "ms"),
         Figure("Jupyter's /api/status, 99th percentile", status[98] * 1000, "ms", 100),
     ]
-    write_figures(results / "load.json", "jupyter gorilla bench load", figures)
+    if model == DEFAULT_MODEL:
+        write_figures(results / "load.json", "jupyter gorilla bench load", figures)
+    else:
+        command = f"jupyter gorilla bench load --model {public_name(model)} --answers {answers}"
+        write_figures(results / "load-model.json", command, figures)
 
 
-def measure(answers: int) -> Load:
+def measure(answers: int, model: str = DEFAULT_MODEL) -> Load:
     """Have a new server asked until every notebook but the greedy one has so many answers."""
-    with empty_home(), JupyterServer() as server:
+    with empty_home(), JupyterServer(f"--GorillaExtension.model={model}") as server:
         for sentence in SENTENCES:
             timed_ask(server.http, sentence)
         before = _memory_bytes(server)

@@ -203,7 +203,7 @@ def run(
         "undocumented": watched.undocumented,
         **(watched.costs() if at_once == 1 else dict.fromkeys(COSTS)),
     }
-    name = f"{_public_name(model)}{'' if constrained else ', not constrained'}"
+    name = f"{public_name(model)}{'' if constrained else ', not constrained'}"
     print(f"{name}, on {questions.stem}:")
     for title, figure in figures.items():
         print(f"  {title:18}{'-' if figure is None else f'{figure:10.3f}'}")
@@ -244,7 +244,7 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _public_name(model: str) -> str:
+def public_name(model: str) -> str:
     """The model's name without where it lies on this machine."""
     kind, _, rest = model.partition(":")
     rest = rest.rpartition("#")[2] if kind == "openai" else rest

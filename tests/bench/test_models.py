@@ -119,7 +119,7 @@ def test_what_is_gained_by_writing_at_once_is_measured() -> None:
 
 
 def test_no_figure_names_a_path_of_this_machine() -> None:
-    assert models._public_name("hf:/home/me/base+/home/me/adapter") == "hf:base+adapter"
+    assert models.public_name("hf:/home/me/base+/home/me/adapter") == "hf:base+adapter"
 
 
 def test_a_model_that_does_not_write_is_refused(files: tuple[Path, Path], document: Path) -> None:
