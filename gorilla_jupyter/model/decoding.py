@@ -134,9 +134,9 @@ class LocalBackend:
         return self.model
 
     def _begin_to_load(self) -> Future[LoadedModel]:
-        self._loading = loading = Future[LoadedModel]()
         steps = self.load()
         self._loading_step = next(steps)
+        self._loading = loading = Future[LoadedModel]()
 
         def load() -> None:
             try:

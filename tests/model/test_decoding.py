@@ -187,7 +187,7 @@ def test_it_is_loaded_once_and_tells_how_far_it_is() -> None:
     backend = DiceBackend()
     _, first = write(backend)
     _, second = write(backend)
-    assert first[0] == Progress("dice is loaded", 0, 1)
+    assert (first[0].message, first[0].done, first[0].total) == ("dice is loaded", 0, 1)
     verbs = [step.message for step in second]
     assert list(dict.fromkeys(verbs)) == ["dice reads", "dice writes"]
     assert verbs.count("dice reads") > 2
