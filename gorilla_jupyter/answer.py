@@ -305,8 +305,7 @@ class Progress:
 
     :ivar elsewhere: whether another machine works, or another thread: until the next event, the
         engine has its hands free.
-    :ivar waits: whether nothing is done for the request yet, because a model is loaded or others
-        come before it.
+    :ivar waits: whether nothing is done for the request yet, because others come before it.
     """
 
     message: str

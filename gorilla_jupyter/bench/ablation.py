@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gorilla_jupyter.bench.apibench import Figures, measure, read_apis, read_questions, scores
+from gorilla_jupyter.bench.apibench import (
+    Figures,
+    Response,
+    measure,
+    read_apis,
+    read_questions,
+    scores,
+)
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.results import BenchmarkError, write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, present_hubs, put
@@ -25,6 +32,9 @@ MEDIAN = "median ms"
 
 Row = Mapping[str, Figures]
 """Figures by hub."""
+
+Responses = Mapping[int, Response]
+"""By the question's number."""
 
 
 def run(
@@ -53,8 +63,9 @@ def run(
     megabytes = {WORDS: 0.0, **{name: _megabytes(where) for name, where in folders.items()}}
     rows = {}
     for name, encoder in {WORDS: None, **encoders}.items():
-        rows[name], unseen = _rows(folder, encoder)
+        rows[name], given = _row(folder, encoder)
         if name == first_run:
+            unseen = _unseen(folder, rows[name], given)
             counts = ", ".join(str(figures["responses"]) for figures in unseen.values())
             rows[f"{name}, {UNSEEN} ({counts})"] = unseen
             megabytes[f"{name}, {UNSEEN} ({counts})"] = megabytes[name]
@@ -73,32 +84,43 @@ def _encoder(name: str, weights: Path) -> Encoder:
         raise BenchmarkError(f"The weights '{name}' cannot be used: {error}") from error
 
 
-def _rows(folder: Path, encoder: Encoder | None) -> tuple[Row, Row]:
-    """The figures of all questions, and of those that the first run has not learned to answer."""
+def _row(folder: Path, encoder: Encoder | None) -> tuple[Row, Mapping[str, Responses]]:
+    """The figures by hub, and the responses."""
     loader = None if encoder is None else lambda: encoder
-    whole, unseen = {}, {}
+    row, given = {}, {}
     for hub, name in present_hubs(folder).items():
-        apis, questions = folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
-        responses, figures, _ = measure(apis, questions, encoder=loader)
-        held_out = {
-            record.api_call
-            for record in read_file(apis, source=hub).records
-            if part_of(record) is Part.HELD_OUT
-        }
+        responses, figures, _ = measure(*_files(folder, hub), encoder=loader)
+        row[name] = {column: round(figures[column], 4) for column in (*SHOWN, MEDIAN)}
+        given[hub] = responses
+    return row, given
+
+
+def _unseen(folder: Path, row: Row, given: Mapping[str, Responses]) -> Row:
+    """The figures of the questions alone whose reference call the first run has not learned from,
+    under no name."""
+    unseen = {}
+    for hub, name in present_hubs(folder).items():
+        apis, questions = _files(folder, hub)
+        parts: dict[str, set[Part]] = {}
+        for record in read_file(apis, source=hub).records:
+            parts.setdefault(record.api_call, set()).add(part_of(record))
         asked = {
             number: question
             for number, question in read_questions(questions).items()
-            if question["api_call"] in held_out
+            if parts.get(question["api_call"]) == {Part.HELD_OUT}
         }
-        texts = {number: responses[number].text for number in asked}
-        of_unseen = scores(Documentation(read_apis(apis)), asked, texts)
-        whole[name] = {column: round(figures[column], 4) for column in (*SHOWN, MEDIAN)}
+        texts = {number: given[hub][number].text for number in asked}
+        figures = scores(Documentation(read_apis(apis)), asked, texts)
         unseen[name] = {
             "responses": len(asked),
-            **{column: round(of_unseen[column], 4) for column in SHOWN},
-            MEDIAN: whole[name][MEDIAN],
+            **{column: round(figures[column], 4) for column in SHOWN},
+            MEDIAN: row[name][MEDIAN],
         }
-    return whole, unseen
+    return unseen
+
+
+def _files(folder: Path, hub: str) -> tuple[Path, Path]:
+    return folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
 
 
 def _megabytes(weights: Path) -> float:

@@ -120,11 +120,11 @@ def run(results: Path, *, model: str = DEFAULT_MODEL, answers: int = ANSWERS) ->
         Figure("Jupyter's /api/status, median", status[49] * 1000, "ms"),
         Figure("Jupyter's /api/status, 99th percentile", status[98] * 1000, "ms", 100),
     ]
-    if model == DEFAULT_MODEL:
-        write_figures(results / "load.json", "jupyter gorilla bench load", figures)
-    else:
-        command = f"jupyter gorilla bench load --model {public_name(model)} --answers {answers}"
-        write_figures(results / "load-model.json", command, figures)
+    is_default = model == DEFAULT_MODEL
+    named = "" if is_default else f" --model {public_name(model)}"
+    counted = "" if answers == ANSWERS else f" --answers {answers}"
+    path = results / ("load.json" if is_default else "load-model.json")
+    write_figures(path, f"jupyter gorilla bench load{named}{counted}", figures)
 
 
 def measure(answers: int, model: str = DEFAULT_MODEL) -> Load:

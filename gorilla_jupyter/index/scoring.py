@@ -187,19 +187,18 @@ def best_documents(
         gains[_bearing_names(reader, having, allowed)] += NAMED
         relevance = _relevance(nearness, gains, coverage, allowed, first)
         scores = relevance.copy()
-        titled = np.zeros(count, dtype=bool)
-        what = [term for term in terms if term not in ASIDE_STEMS]
-        if 0 < len(what) <= KEYWORDS and len(what) < len(terms) and having.keys() >= set(what):
-            titled[reduce(np.intersect1d, (having[term]["title"] for term in what))] = True
-        for name in names:
-            titled[documents_with(reader, "title", name)] = True
-        named = titled.copy()
+        named = np.zeros(count, dtype=bool)
         if 0 < len(terms) <= KEYWORDS:
             named |= coverage > 1 - 1e-9
-        # Of what has a few words somewhere, something fits if anything does: words have other
-        # meanings.
+        what = [term for term in terms if term not in ASIDE_STEMS]
+        if 0 < len(what) <= KEYWORDS and len(what) < len(terms) and having.keys() >= set(what):
+            named[reduce(np.intersect1d, (having[term]["title"] for term in what))] = True
+        # What has these words fits if anything does: words have other meanings, full names none.
         relevance[named] = relevance.max()
-        relevance[titled] += 1
+        for name in names:
+            of_name = documents_with(reader, "title", name)
+            named[of_name] = True
+            relevance[of_name] += 1
         scores[named] += 1
         scores[named & first] += FIRST_NAMED
         noise = noise_of(nearness.off_topic[allowed & nearness.known])

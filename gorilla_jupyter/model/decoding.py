@@ -127,7 +127,7 @@ class LocalBackend:
             with self._lock:
                 loading = self._loading or self._begin_to_load()
             while not loading.done():
-                yield replace(self._loading_step, elsewhere=True, waits=True)
+                yield replace(self._loading_step, elsewhere=True)
                 wait([loading], timeout=POLL_SECONDS)
             yield self._loading_step
             self.model = loading.result()

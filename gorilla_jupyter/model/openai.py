@@ -37,6 +37,9 @@ ANSWER_SECONDS = 120.0
 POLL_SECONDS = 0.1
 """How often a waiting request looks up: it can be cancelled then."""
 
+_SIGNS = {"-": "__", "_": "___"}
+"""What signs of a host are in the name of a variable, where they are not one underscore."""
+
 _UNSTRUCTURED = frozenset({400, 422, 501})
 """What servers answer that know no structured output."""
 
@@ -219,9 +222,10 @@ class _BadReplyError(Exception):
 
 def key_variable(host: str) -> str:
     """The environment variable that holds the key for a server: ``GORILLA_KEY_API_EXAMPLE_ORG``
-    for ``api.example.org``, and two underscores for a hyphen. Every host has its own, so that none
-    is sent another's key."""
-    return "GORILLA_KEY_" + re.sub(r"[^A-Z0-9]", "_", host.upper().replace("-", "__"))
+    for ``api.example.org``, with two underscores for a hyphen and three for an underscore. Every
+    host has its own, so that none is sent another's key."""
+    name = httpx.URL(scheme="http", host=host).raw_host.decode().upper()
+    return "GORILLA_KEY_" + re.sub(r"[^A-Z0-9]", lambda sign: _SIGNS.get(sign[0], "_"), name)
 
 
 def _schema(prompt: Prompt) -> dict[str, Any]:

@@ -171,18 +171,21 @@ class ChatForm:
 
         :raises PromptError: if the template does not take it.
         """
-        from jinja2 import TemplateError
-
         try:
             return self._template.render(
                 messages=messages, add_generation_prompt=True, **self._special_tokens
             )
-        except TemplateError as error:
+        except Exception as error:  # a template is a program, which fails as programs do
             raise PromptError(f"Its chat template refuses the question: {error}.") from error
 
     def pattern(self, prompt: Prompt) -> str:
         """See :class:`Form`."""
         return answer_pattern(_records(prompt), prompt.sentence)
+
+
+def _as_json(value: object, *, ensure_ascii: bool = False, **options: Any) -> str:
+    # Jinja's own escapes what HTML minds.
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 
 def _template_environment() -> Environment:
@@ -205,6 +208,7 @@ def _template_environment() -> Environment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
     )
+    environment.filters["tojson"] = _as_json
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
     return environment

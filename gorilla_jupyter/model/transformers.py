@@ -6,7 +6,7 @@ import gc
 import inspect
 import threading
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,10 +53,7 @@ class TransformersBackend(LocalBackend):
 
     def __init__(self, source: str, *, constrained: bool = True) -> None:
         super().__init__(f"hf:{source}", constrained=constrained)
-        base, plus, adapter = source.rpartition("+")
-        if not plus or Path(source).expanduser().is_dir():
-            base, adapter = source, ""
-        self._base, self._adapter = _expanded(base), _expanded(adapter)
+        self._base, self._adapter = _base_and_adapter(source)
 
     def load(self) -> Generator[Progress, None, LoadedModel]:
         """See :class:`LocalBackend`."""
@@ -342,8 +339,20 @@ def _minds_others(config: Any) -> bool:
     return config.model_type == "gpt_neo" or "dynamic" in places or "longrope" in places
 
 
+def _base_and_adapter(source: str) -> tuple[str, str]:
+    """What stands before and after the plus: names of folders may hold others."""
+    parts = source.split("+")
+    pairs = [("+".join(parts[:end]), "+".join(parts[end:])) for end in range(1, len(parts) + 1)]
+    folders = (pair for pair in reversed(pairs) if Path(_expanded(pair[0])).is_dir())
+    base, adapter = next(folders, pairs[0])
+    return _expanded(base), _expanded(adapter)
+
+
 def _expanded(name: str) -> str:
-    return str(Path(name).expanduser()) if name.startswith("~") else name
+    if name.startswith("~"):
+        with suppress(RuntimeError):  # of a person whom nobody knows
+            return str(Path(name).expanduser())
+    return name
 
 
 def _with_adapter(network: Any, adapter: str) -> Any:

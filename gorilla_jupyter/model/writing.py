@@ -36,7 +36,7 @@ WRITTEN_CHARACTERS = 2000
 Steps = Generator[Progress | Notice, None, str]
 
 _FIELD = re.compile(r"<<<(\w+)>>>\s*:")
-_LINE = re.compile(r"^\W*api_call\W*:[ \t]*(\S.*)$", re.MULTILINE)
+_LINE = re.compile(r"^[^\w\n]*api_call[^\w\n]*:[^\w\n]*(\w.*)$", re.MULTILINE)
 
 
 @runtime_checkable
@@ -152,9 +152,8 @@ def documented_call(
 def read(text: str) -> Written:
     """Read an answer in Gorilla's form, as a JSON object, or in the lines of a document; what is
     none of these has no call."""
-    fields = (
-        _form_fields(text) or _json_fields(text) or _function_field(text) or _document_field(text)
-    )
+    readers = (_form_fields, _json_fields, _function_field, _document_field)
+    fields = next((found for reader in readers if "api_call" in (found := reader(text))), {})
     explanation = "".join(
         " " if unicodedata.category(character) in ("Cc", "Cs") else character
         for character in fields.get("explanation", "")
@@ -201,9 +200,10 @@ def _function_field(text: str) -> Mapping[str, str]:
 
 
 def _document_field(text: str) -> Mapping[str, str]:
-    """What small models write, which go on as the documents are written."""
-    found = _LINE.search(text)
-    return {"api_call": found.group(1)} if found else {}
+    """What small models write, which go on as the documents are written; several documents are no
+    choice."""
+    calls = {call.rstrip('.,"*` \r') for call in _LINE.findall(text)}
+    return {"api_call": calls.pop()} if len(calls) == 1 else {}
 
 
 def _fault(written: Written, meant: ApiRecord | None, variables: Mapping[str, str]) -> str:

@@ -60,7 +60,7 @@ class GorillaExtension(ExtensionApp):
         300.0,
         min=0.1,
         help="How long a request may take, in seconds, from its turn on, without the time that a "
-        "model on this machine is loaded or has others to answer before it. "
+        "model on this machine has others to answer before it. "
         "Jobs that only index have no limit.",
     ).tag(config=True)
     idle_seconds = Float(

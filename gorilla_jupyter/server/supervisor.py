@@ -20,8 +20,8 @@ from gorilla_jupyter.server.errors import CANCELLED, RestError
 from gorilla_jupyter.server.queue import FairQueue
 
 AT_ONCE = 8
-"""How many requests the worker may have: all but one of them wait for a model
-that writes."""
+"""How many requests the worker may have: all but one of them wait for a model that is loaded or
+writes."""
 
 ATTEMPTS = 2
 """How many workers a request may see die before it is given up."""
@@ -160,14 +160,15 @@ class Supervisor:
     """Gives jobs to a worker, in turns for those who ask.
 
     A job, be it only a search, waits for the one that the worker does and for one of each other
-    asker. While all that have had their turn wait for a model that writes, on this machine or a
-    server, the next one has its turn. The worker is started by the first job, replaced when it
-    dies, and ended when it has been idle.
+    asker. While all that have had their turn wait for a model that is loaded or writes, on this
+    machine or a server, the next one has its turn. The worker is started by the first job, replaced
+    when it dies, and ended when it has been idle. What it died over is done again, each by itself,
+    before anything else.
 
     :param options: the worker's command line.
     :param queue_size: how many jobs may wait; when there are more, whoever has most is refused.
-    :param request_seconds: how long a job may take, from its turn on, and where a model is loaded
-        or has others to answer before it, from then on; indexing alone has no limit.
+    :param request_seconds: how long a job may take, from its turn on, and where a model has others
+        to answer before it, from then on; indexing alone has no limit.
     :param idle_seconds: how long an idle worker is kept; 0 keeps it for ever.
     """
 
@@ -292,7 +293,6 @@ class Supervisor:
             return None
         turn = _Turn(self._queue.get())
         turn.job.state = JobState.RUNNING
-        self._start_time(turn)
         return turn
 
     def _start_time(self, turn: _Turn) -> None:
@@ -304,6 +304,7 @@ class Supervisor:
     def _give(self, turn: _Turn) -> None:
         job = turn.job
         self._turns[job.id] = turn
+        self._start_time(turn)
         try:
             if self._worker is None:
                 self._worker = _Worker(self._options, self._hear)
@@ -350,6 +351,7 @@ class Supervisor:
                 self._end(turn, JobState.FAILED, died)
             else:
                 turn.elsewhere = False
+                turn.clear_timer()
                 again[turn.job.id] = turn
         self._again = {**again, **self._again}
         self._turns.clear()

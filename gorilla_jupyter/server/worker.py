@@ -67,7 +67,7 @@ class _Request:
 class Worker:
     """One engine and the requests for it.
 
-    The thread that runs it does whatever the engine does. While a model that writes works for a
+    The thread that runs it does whatever the engine does. While a model is loaded or writes for a
     request, a thread of its own waits for that, and does nothing else.
 
     :param output: where the events go.

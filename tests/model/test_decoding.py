@@ -213,7 +213,7 @@ class SlowBackend(DiceBackend):
 def test_while_it_is_loaded_others_have_their_turn_and_who_asked_can_leave() -> None:
     backend = SlowBackend()
     leaving, staying = (backend.write(Prompt("speak", DOCUMENTS)) for _ in range(2))
-    waiting = Progress("dice is loaded", 0, 1, elsewhere=True, waits=True)
+    waiting = Progress("dice is loaded", 0, 1, elsewhere=True)
     assert [next(leaving), next(staying), next(staying)] == [waiting] * 3
     leaving.close()
     assert next(staying) == waiting

@@ -15,6 +15,7 @@ from gorilla_jupyter.answer import Answer, Progress, Request
 from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.model import ALLOWED_MODELS, CA_FILE, openai
 from gorilla_jupyter.model.backend import ModelError, load_backend
+from gorilla_jupyter.model.openai import key_variable
 from tests.model.conftest import (
     CERTIFICATE,
     CHOIR,
@@ -63,7 +64,8 @@ def asked_structure(server: ModelServer) -> dict[str, Any]:
         answers(json.dumps({"api_call": ON_CUDA, "explanation": "It speaks and"})[:-2]),
         answers(f"Sure!\n```json\n{json.dumps({'api_call': ON_CUDA})}\n```"),
         answers(form(ON_CUDA) + ' {"device": "cuda"}'),
-        answers(f"You need:\nAPI 1\ndomain: Audio\n**api_call**: `{ON_CUDA}`\ndescription: It"),
+        answers(f"You need:\nAPI 1\ndomain: Audio\n- **api_call:** `{ON_CUDA}`.\ndescription: It"),
+        answers(f"api_call: {ON_CUDA}\nIt is given {{}}, and once more:\napi_call: {ON_CUDA}"),
         streams(form(ON_CUDA), end='data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'),
         streams(
             form(ON_CUDA), end='data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
@@ -77,6 +79,7 @@ def asked_structure(server: ModelServer) -> dict[str, Any]:
         "JSON cut off",
         "JSON in prose",
         "form, JSON",
+        "line of a document",
         "lines of a document",
         "with usage",
         "without [DONE]",
@@ -104,6 +107,22 @@ def test_its_explanation_is_shown_without_control_characters(
 ) -> None:
     answer = ask(gorilla, model_server, answers(form(ON_CUDA, "It\x1b[2J speaks\ud800 \n well")))
     assert answer.candidates[0].explanation == "It [2J speaks well"
+
+
+def test_a_call_comes_with_its_document_where_nothing_is_said_of_it(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    reply = answers(json.dumps({"api_call": ON_CUDA, "explanation": None}))
+    answer = ask(gorilla, model_server, reply)
+    assert answer.candidates[0].explanation == VOICE.description
+
+
+def test_of_several_documents_none_is_its_choice(
+    gorilla: Gorilla, model_server: ModelServer
+) -> None:
+    echoed = f"API 1\napi_call: {CHOIR.api_call}\n\nAPI 2\napi_call: {VOICE.api_call}\n"
+    answer = ask(gorilla, model_server, answers(echoed))
+    assert "wrote no call of the documents in 2 attempts" in answer.notices[0]
 
 
 def test_its_code_is_never_inserted(gorilla: Gorilla, model_server: ModelServer) -> None:
@@ -291,6 +310,14 @@ def test_the_key_of_the_server_is_sent_to_it_and_no_other(
     ask(gorilla, model_server, streams(form(ON_CUDA)))
     ((headers, _),) = model_server.requests
     assert headers["Authorization"] == "Bearer secret"
+
+
+def test_every_host_has_a_variable_of_its_own() -> None:
+    hosts = ["api.example.org", "api-example.org", "api_example.org", "münchen.de", "m.nchen.de"]
+    variables = {key_variable(host) for host in hosts}
+    assert len(variables) == len(hosts)
+    assert "GORILLA_KEY_API_EXAMPLE_ORG" in variables
+    assert all(re.fullmatch(r"[A-Z0-9_]+", variable) for variable in variables)
 
 
 def test_a_line_end_behind_the_key_is_not_part_of_it(

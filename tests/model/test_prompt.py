@@ -105,11 +105,13 @@ def test_any_other_model_is_asked_with_its_chat_template() -> None:
 
 
 def test_a_template_may_use_what_transformers_gives_it() -> None:
-    template = "{% generation %}{{ strftime_now('%Y')[:2] }}{% endgeneration %}"
-    assert form_of("acme/chat", template, {}).text(PROMPT) == "20"
+    template = "{% generation %}{{ strftime_now('%Y')[:2] }}{% endgeneration %}{{ '<é' | tojson }}"
+    assert form_of("acme/chat", template, {}).text(PROMPT) == '20"<é"'
 
 
-@pytest.mark.parametrize("template", ["{{ raise_exception('No.') }}", "{{ missing.field }}"])
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('No.') }}", "{{ missing.field }}", "{{ 1 / 0 }}"]
+)
 def test_a_template_that_refuses_the_question_is_told_of(template: str) -> None:
     form = form_of("acme/chat", template, {})
     with pytest.raises(PromptError, match=r"chat template refuses the question: \S"):

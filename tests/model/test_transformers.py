@@ -142,8 +142,10 @@ def test_a_folder_may_have_a_plus_in_its_name_and_a_tilde_before_it(
 ) -> None:
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path))
-    (tmp_path / "c++").mkdir()
+    (tmp_path / "c++" / "run").mkdir(parents=True)
+    (tmp_path / "plain").mkdir()
     _, transformers = install_network(LargeNetwork("run"))
+    monkeypatch.setitem(sys.modules, "peft", SimpleNamespace(PeftModel=None))
     asked: list[str] = []
 
     def load(name: str, **_: object) -> LargeNetwork:
@@ -152,7 +154,9 @@ def test_a_folder_may_have_a_plus_in_its_name_and_a_tilde_before_it(
 
     transformers.AutoModelForCausalLM.from_pretrained = load
     gorilla.ask("German text to speech", model="hf:~/c++")
-    assert asked == [str(tmp_path / "c++")]
+    with pytest.raises(ModelError, match=r"The adapter .*c\+\+.run holds no adapter_model"):
+        gorilla.ask("German text to speech", model=f"hf:~/plain+{tmp_path / 'c++'}/run")
+    assert asked == [str(tmp_path / "c++"), str(tmp_path / "plain")]
 
 
 @pytest.mark.parametrize(

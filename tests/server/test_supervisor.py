@@ -405,6 +405,27 @@ async def test_of_jobs_that_a_worker_dies_over_the_one_that_kills_the_next_fails
         assert await models_of(other) == {model_server.model}
 
 
+async def test_the_time_of_one_that_is_done_again_begins_with_its_turn(
+    indexed_home: Path, model_server: ModelServer
+) -> None:
+    arrivals, gone, answered = Arrivals(), threading.Event(), threading.Event()
+    answered.set()
+    model_server.replies[:] = [
+        *[arrivals.until_it_leaves(gone)] * 3,
+        arrivals.answered_after(answered),
+    ]
+    async with supervising(request_seconds=5.0) as supervisor:
+        jobs = [supervisor.submit(*ask(model_server.model)) for _ in range(2)]
+        await arrivals.wait_for(2)
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, signal.SIGKILL)
+        results = [asyncio.ensure_future(job.result()) for job in jobs]
+        await asyncio.wait(results)
+        late, other = sorted(results, key=lambda result: result.exception() is None)
+        assert "longer than 5 seconds" in str(late.exception())
+        assert other.result()["model"] == model_server.model
+
+
 async def test_jobs_that_workers_die_over_take_none_along_that_waits_elsewhere(
     indexed_home: Path,
     model_server: ModelServer,
