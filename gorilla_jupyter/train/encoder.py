@@ -361,7 +361,8 @@ class EncoderTraining:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"].cpu())
-        torch.cuda.set_rng_state_all([of_gpu.cpu() for of_gpu in state["random_on_gpus"]])
+        on_gpus = state["random_on_gpus"][: torch.cuda.device_count()]
+        torch.cuda.set_rng_state_all([of_gpu.cpu() for of_gpu in on_gpus])
         for hub, rivals in zip(self.hubs, state["rivals"], strict=True):
             hub.bank = None
             hub.rivals = rivals

@@ -134,7 +134,7 @@ def train_lora(base: str, folder: Path, settings: Settings, results: Path) -> No
             task_type="CAUSAL_LM",
         ),
     )
-    checkpoint = _last_checkpoint(folder / CHECKPOINTS)
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
     arguments.eval_on_start = checkpoint is None
     trainer = transformers.Trainer(
         model=network,
@@ -268,7 +268,7 @@ def _arguments(folder: Path, settings: Settings) -> Any:
     return arguments
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(folder: Path) -> str | None:
     """The last one that was written to its end, which is the state of the Trainer."""
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
     steps = {int(path.name.rpartition("-")[2]): str(path) for path in whole}

@@ -15,7 +15,7 @@ from gorilla_jupyter.engine import Gorilla
 from gorilla_jupyter.index.search import DocumentIndex
 from gorilla_jupyter.train import TrainingError
 from gorilla_jupyter.train.instructions import Part, part_of, shipped_records
-from gorilla_jupyter.train.lora import Settings, examples_of_run, keep_settings
+from gorilla_jupyter.train.lora import Settings, examples_of_run, keep_settings, last_checkpoint
 from gorilla_jupyter.train.lora_card import card, licence_of
 from tests.model.conftest import CHOIR, VOICE
 from tests.model.test_decoding import TEMPLATE, TOKENIZER
@@ -91,6 +91,15 @@ def test_a_count_is_at_least_one(capsys: pytest.CaptureFixture[str], option: str
     with pytest.raises(SystemExit):
         cli.main(["train", "lora", "run", "--base", "x", option, "0"])
     assert "0 is too few" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_from_the_last_checkpoint_that_is_whole(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path) is None
+    for step in (9, 10, 11):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
 @pytest.fixture
