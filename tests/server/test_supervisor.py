@@ -100,6 +100,12 @@ class Arrivals:
 
         return reply
 
+    def of_three_that_leave(self) -> list[Reply]:
+        """Replies to three that leave before they are answered, and to all after them."""
+        answered = threading.Event()
+        answered.set()
+        return [*[self.until_it_leaves(threading.Event())] * 3, self.answered_after(answered)]
+
 
 async def models_of(*jobs: Job) -> set[str]:
     """Who answered."""
@@ -386,12 +392,8 @@ async def test_a_worker_killed_while_model_servers_work_loses_nothing(
 async def test_of_jobs_that_a_worker_dies_over_the_one_that_kills_the_next_fails_alone(
     indexed_home: Path, model_server: ModelServer
 ) -> None:
-    arrivals, gone, answered = Arrivals(), threading.Event(), threading.Event()
-    answered.set()
-    model_server.replies[:] = [
-        *[arrivals.until_it_leaves(gone)] * 3,
-        arrivals.answered_after(answered),
-    ]
+    arrivals = Arrivals()
+    model_server.replies[:] = arrivals.of_three_that_leave()
     async with supervising() as supervisor:
         jobs = [supervisor.submit(*ask(model_server.model)) for _ in range(2)]
         await arrivals.wait_for(2)
@@ -408,12 +410,8 @@ async def test_of_jobs_that_a_worker_dies_over_the_one_that_kills_the_next_fails
 async def test_the_time_of_one_that_is_done_again_begins_with_its_turn(
     indexed_home: Path, model_server: ModelServer
 ) -> None:
-    arrivals, gone, answered = Arrivals(), threading.Event(), threading.Event()
-    answered.set()
-    model_server.replies[:] = [
-        *[arrivals.until_it_leaves(gone)] * 3,
-        arrivals.answered_after(answered),
-    ]
+    arrivals = Arrivals()
+    model_server.replies[:] = arrivals.of_three_that_leave()
     async with supervising(request_seconds=5.0) as supervisor:
         jobs = [supervisor.submit(*ask(model_server.model)) for _ in range(2)]
         await arrivals.wait_for(2)
