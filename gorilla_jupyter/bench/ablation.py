@@ -16,7 +16,7 @@ from gorilla_jupyter.bench.apibench import (
 )
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.results import BenchmarkError, write_results
-from gorilla_jupyter.bench.tables import check_place, markdown, present_hubs, put
+from gorilla_jupyter.bench.tables import check_place, files_of, markdown, present_hubs, put
 from gorilla_jupyter.catalog.files import read_file
 from gorilla_jupyter.index.vectors import EncoderError
 from gorilla_jupyter.model.encoder import MODEL, WEIGHTS, Encoder
@@ -89,7 +89,7 @@ def _row(folder: Path, encoder: Encoder | None) -> tuple[Row, Mapping[str, Respo
     loader = None if encoder is None else lambda: encoder
     row, given = {}, {}
     for hub, name in present_hubs(folder).items():
-        responses, figures, _ = measure(*_files(folder, hub), encoder=loader)
+        responses, figures, _ = measure(*files_of(folder, hub), encoder=loader)
         row[name] = {column: round(figures[column], 4) for column in (*SHOWN, MEDIAN)}
         given[hub] = responses
     return row, given
@@ -100,7 +100,7 @@ def _unseen(folder: Path, row: Row, given: Mapping[str, Responses]) -> Row:
     under no name."""
     unseen = {}
     for hub, name in present_hubs(folder).items():
-        apis, questions = _files(folder, hub)
+        apis, questions = files_of(folder, hub)
         parts: dict[str, set[Part]] = {}
         for record in read_file(apis, source=hub).records:
             parts.setdefault(record.api_call, set()).add(part_of(record))
@@ -117,10 +117,6 @@ def _unseen(folder: Path, row: Row, given: Mapping[str, Responses]) -> Row:
             MEDIAN: row[name][MEDIAN],
         }
     return unseen
-
-
-def _files(folder: Path, hub: str) -> tuple[Path, Path]:
-    return folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
 
 
 def _megabytes(weights: Path) -> float:

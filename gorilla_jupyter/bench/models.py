@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from gorilla_jupyter.answer import Document, Notice, Progress, Proposal, Request
 from gorilla_jupyter.bench import apibench
 from gorilla_jupyter.bench.functionality import Documentation
 from gorilla_jupyter.bench.modes import load_writer
-from gorilla_jupyter.bench.results import write_results
+from gorilla_jupyter.bench.results import today, write_results
 from gorilla_jupyter.bench.tables import check_place, markdown, put
 from gorilla_jupyter.model.backend import ModelFailureError
 from gorilla_jupyter.model.decoding import LocalBackend
@@ -211,7 +210,7 @@ def run(
     models = json.loads(path.read_text())["models"] if path.is_file() else {}
     models.setdefault(name, {})[questions.stem] = {
         **{title: None if value is None else round(value, 3) for title, value in figures.items()},
-        "measured": datetime.now(UTC).date().isoformat(),
+        "measured": today(),
     }
     write_results(path, "jupyter gorilla bench models", {"models": models})
     draw(document, models)

@@ -17,6 +17,11 @@ class BenchmarkError(Exception):
     """A file of a benchmark that cannot be used; the message says which, where and why."""
 
 
+def today() -> str:
+    """The day of a measurement."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def machine() -> str:
     """This machine in a few words."""
     return (
@@ -30,7 +35,7 @@ def write_results(path: Path, command: str, measured: Mapping[str, Any]) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     value = {
         "command": command,
-        "date": datetime.now(UTC).date().isoformat(),
+        "date": today(),
         "version": __version__,
         "machine": machine(),
         **measured,

@@ -66,21 +66,24 @@ def run(folder: Path, results: Path, document: Path, *, model: str = DEFAULT_MOD
     draw(document, tables)
 
 
+def files_of(folder: Path, hub: str) -> tuple[Path, Path]:
+    """Where a hub's APIs and the questions for them are among APIBench's files."""
+    return folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
+
+
 def present_hubs(folder: Path) -> dict[str, str]:
     """Those of :data:`HUBS` whose files are there.
 
     :raises BenchmarkError: if none are.
     """
-    present = {
-        hub: name for hub, name in HUBS.items() if (folder / "api" / f"{hub}_api.jsonl").exists()
-    }
+    present = {hub: name for hub, name in HUBS.items() if files_of(folder, hub)[0].exists()}
     if not present:
         raise BenchmarkError(f"{folder} holds no api/HUB_api.jsonl of {', '.join(HUBS)}.")
     return present
 
 
 def _rows(folder: Path, hub: str, model: str) -> dict[str, Figures]:
-    apis, questions = folder / "api" / f"{hub}_api.jsonl", folder / f"{hub}_dev.jsonl"
+    apis, questions = files_of(folder, hub)
     asked = read_questions(questions)
     calls = {
         number: f"<<<api_call>>>: {question['api_call']}, <<<api_provider>>>: {HUBS[hub]}"

@@ -26,6 +26,7 @@ from gorilla_jupyter.model.prompt import (
     form_of,
 )
 from gorilla_jupyter.model.writing import Steps, propose
+from gorilla_jupyter.progress_bar import finish
 
 MAX_TOKENS = 256
 """How much a model may write."""
@@ -138,12 +139,12 @@ class LocalBackend:
         self._loading_step = next(steps)
         self._loading = loading = Future[LoadedModel]()
 
+        def show(step: Progress) -> None:
+            self._loading_step = step
+
         def load() -> None:
             try:
-                while True:
-                    self._loading_step = next(steps)
-            except StopIteration as loaded:
-                loading.set_result(loaded.value)
+                loading.set_result(finish(steps, show))
             except BaseException as error:
                 self._loading = None  # who asks next has it tried again
                 loading.set_exception(error)

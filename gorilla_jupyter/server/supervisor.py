@@ -282,10 +282,8 @@ class Supervisor:
 
     def _next(self) -> _Turn | None:
         """What the worker is to do next; None while there is nothing, or it has enough to do."""
-        if not all(turn.elsewhere for turn in self._turns.values()):
-            return None
         # What a worker died over is done alone: should another die, it is clear over which.
-        if any(turn.deaths for turn in self._turns.values()):
+        if any(turn.deaths or not turn.elsewhere for turn in self._turns.values()):
             return None
         if self._again:
             return self._again.pop(next(iter(self._again)))
